@@ -1,0 +1,69 @@
+//! What is: read from the kernel's maps and devices and from the runtimes, never from memory of what was done.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnetwork::Ipv4Network;
+
+use crate::action::{Backend, Frontend, FrontendKey, HostConfig, Node, Route};
+
+/// Everything the plan compares with the desired state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    pub kernel: ObservedKernel,
+    /// By unit name, whatever the runtime.
+    pub units: BTreeMap<String, Unit>,
+    /// Generation of the names published now; 0 = none since start.
+    pub names_generation: u64,
+}
+
+/// What maps, links and devices hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObservedKernel {
+    /// None until `SetHost` was done completely (by this agent or one before it).
+    pub host: Option<HostConfig>,
+    pub routes: BTreeMap<Ipv4Network, Route>,
+    /// By node id.
+    pub nodes: BTreeMap<u16, Node>,
+    /// By address; value is the unit name.
+    pub endpoints: BTreeMap<Ipv4Addr, Plugged>,
+    pub backends: BTreeMap<u32, Backend>,
+    pub frontends: BTreeMap<FrontendKey, Frontend>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugged {
+    pub name: String,
+    pub endpoint_id: u32,
+    pub mtu: u16,
+    pub no_egress: bool,
+}
+
+/// A unit as its holder tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    pub name: String,
+    pub spec_revision: u64,
+    pub ip: Option<Ipv4Addr>,
+    pub state: UnitState,
+    /// Starts so far, the first not counted.
+    pub restarts: u32,
+    /// Unix milliseconds of the last start and the last exit; 0 = never.
+    pub started_ms: u64,
+    pub exited_ms: u64,
+    /// Set for `managed` units that are wired to the overlay at this moment.
+    pub plugged: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnitState {
+    /// Namespace exists, nothing was started yet.
+    Created,
+    Running { pid: u32 },
+    /// Told to stop, not gone yet.
+    Stopping { pid: u32 },
+    /// `code` as a shell shows it (128 + signal); `reason` in words with the last log line.
+    Exited { code: i32, reason: String },
+    /// Could not be created or started; the reason in words.
+    Failed { reason: String },
+}

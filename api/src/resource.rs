@@ -1,0 +1,253 @@
+//! What the REST API shows and takes: field names are DESIGN.md section 5's contract.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::spec::{Protocol, PublishMode, StackSpec};
+
+/// One container. `host`, `ip`, `pid` are null before they exist; times are RFC 3339.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Container {
+    pub name: String,
+    pub stack: String,
+    pub service: String,
+    pub host: Option<String>,
+    pub ip: Option<String>,
+    pub state: ContainerState,
+    pub health: Health,
+    /// Why it is pending, failed or unhealthy; else null.
+    pub reason: Option<String>,
+    pub pid: Option<u32>,
+    pub restarts: u32,
+    pub created: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContainerState {
+    #[default]
+    Pending,
+    Starting,
+    Running,
+    Draining,
+    Stopping,
+    Stopped,
+    Failed,
+    Complete,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    #[default]
+    Initializing,
+    Healthy,
+    Unhealthy,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Service {
+    pub name: String,
+    pub stack: String,
+    /// `replicated`, `global`, …
+    pub kind: String,
+    pub vip: Option<String>,
+    pub ports: Vec<Port>,
+    pub desired: u32,
+    pub running: u32,
+    pub healthy: u32,
+    pub state: ServiceState,
+    pub image: Option<String>,
+    /// The store revision that last changed it.
+    pub generation: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceState {
+    #[default]
+    Active,
+    Updating,
+    Upgraded,
+    RollingBack,
+    Paused,
+    Inactive,
+    Removing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Port {
+    pub published: Option<u16>,
+    pub target: u16,
+    pub protocol: Protocol,
+    pub mode: PublishMode,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stack {
+    pub name: String,
+    pub services: u32,
+    pub desired: u32,
+    pub running: u32,
+    pub healthy: u32,
+    pub state: ServiceState,
+    pub generation: u64,
+}
+
+/// One host. `cpu` (cores) and `memory` (bytes) are what may be placed there in all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Host {
+    pub name: String,
+    pub node_id: u32,
+    pub underlay_ip: String,
+    pub cidrs: Vec<String>,
+    pub state: HostState,
+    pub availability: Availability,
+    pub labels: BTreeMap<String, String>,
+    pub cpu: f64,
+    pub memory: u64,
+    /// How many containers are placed there.
+    pub containers: u32,
+    /// The generation whose every step this host has done.
+    pub generation: u64,
+    /// Product version of the agent.
+    pub version: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostState {
+    #[default]
+    Joining,
+    Ready,
+    Suspect,
+    ControlLost,
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Availability {
+    #[default]
+    Active,
+    Pause,
+    Drain,
+}
+
+/// `PATCH /v1/hosts/{name}`: absent = unchanged; a label set to null is removed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostPatch {
+    pub labels: BTreeMap<String, Option<String>>,
+    pub availability: Option<Availability>,
+}
+
+/// `PUT /v1/stacks/{name}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StackApply {
+    pub spec: StackSpec,
+    /// Remove services of the stack that the spec no longer names.
+    #[serde(default)]
+    pub prune: bool,
+    /// Say what would change and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StackApplied {
+    /// Fleet revision after the change.
+    pub generation: u64,
+    /// One line per change: `web: scale 2 -> 6`.
+    pub changes: Vec<String>,
+    /// Services that run although the spec does not name them (removed only with `prune`).
+    pub surplus: Vec<String>,
+}
+
+/// `POST /v1/scale`: `{"stack/service": n}`; all or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    pub services: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenCreate {
+    #[serde(default = "one")]
+    pub uses: u32,
+    /// How long it may be used, seconds.
+    #[serde(default = "quarter_hour")]
+    pub ttl_s: u64,
+}
+fn one() -> u32 {
+    1
+}
+fn quarter_hour() -> u64 {
+    900
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TokenCreated {
+    pub token: String,
+    pub uses: u32,
+    pub expires: String,
+    /// Paste-ready line for the new host.
+    pub join_command: String,
+}
+
+/// Something that happened, oldest first; `id` grows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    pub id: u64,
+    pub time: String,
+    /// `host-ready`, `container-started`, `stack-applied`, …
+    pub kind: String,
+    /// What it is about: `stack/service`, container or host name.
+    pub object: String,
+    pub message: String,
+}
+
+/// RFC 9457 problem body; `errors` lists everything wrong at once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    pub title: String,
+    pub status: u16,
+    #[serde(default)]
+    pub detail: String,
+    #[serde(default)]
+    pub errors: Vec<FieldError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// Path in the body: `services.web.ports[0].published`.
+    pub field: String,
+    pub message: String,
+}
+
+/// `GET /v1/containers/{name}/dns?name=…&type=A`: what this container's host answers it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DnsAnswer {
+    pub name: String,
+    pub kind: String,
+    /// `NOERROR`, `NXDOMAIN`, …
+    pub rcode: String,
+    /// Records in presentation form, answer section in the order sent.
+    pub answers: Vec<String>,
+    pub authority: Vec<String>,
+    /// The host that answered and the generation of its view.
+    pub host: String,
+    pub generation: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    pub product: String,
+    pub protocol: u32,
+    pub wire_format: u32,
+    pub map_abi: u32,
+}
