@@ -1,0 +1,300 @@
+//! `cargo xtask test`: groups of tests, run live, added up; the last line is for scripts.
+
+use crate::libtest::{self, Counts};
+use crate::{build_ebpf, cargo, setup, tidy};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use remuda_lab::process;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// Run the tests.
+///
+/// The last line is `N passed, N failed, N skipped`. All groups but unit need root.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask test              everything this tree can test\n  cargo xtask test unit         no root needed\n  cargo xtask test packets net -- mtu   only tests whose name contains mtu"
+)]
+pub struct Args {
+    /// Which groups; none named: everything
+    groups: Vec<Group>,
+    /// Handed to the tests: a part of their names
+    #[arg(last = true)]
+    filter: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// Pure code, formatting and tidy; no root
+    Unit,
+    /// Loaded kernel programs by BPF_PROG_TEST_RUN
+    Packets,
+    /// Real traffic between namespaces
+    Net,
+    /// Links, processes and disks that break
+    Faults,
+    /// The whole fleet, from the outside
+    Scenarios,
+    /// Other kernels
+    Vm,
+}
+
+const ALL: [Group; 6] = [Group::Unit, Group::Packets, Group::Net, Group::Faults, Group::Scenarios, Group::Vm];
+
+impl Group {
+    fn name(self) -> &'static str {
+        match self {
+            Group::Unit => "unit",
+            Group::Packets => "packets",
+            Group::Net => "net",
+            Group::Faults => "faults",
+            Group::Scenarios => "scenarios",
+            Group::Vm => "vm",
+        }
+    }
+
+    /// Why this tree cannot run the group yet.
+    fn later(self) -> Option<&'static str> {
+        match self {
+            Group::Faults => Some("comes with the issue on faults"),
+            Group::Vm => Some("comes with the issue on other kernels"),
+            _ => None,
+        }
+    }
+
+    /// After this a group is hung, and is ended: all of them fit the 45 minutes of CI.
+    fn limit(self) -> Duration {
+        Duration::from_secs(match self {
+            Group::Unit => 30 * 60, // most of it is compiling
+            _ => 15 * 60,
+        })
+    }
+}
+
+struct Outcome {
+    group: Group,
+    counts: Counts,
+    notes: Vec<String>,
+    took: Duration,
+    /// Tests that said they cannot run here; libtest will still count them as passed.
+    said_skipped: usize,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    if let Some(group) = args.groups.iter().find(|group| group.later().is_some()) {
+        bail!("test group `{}` {}; this tree has none of its tests", group.name(), group.later().unwrap_or_default());
+    }
+    let groups = if args.groups.is_empty() { ALL.to_vec() } else { args.groups.clone() };
+    if groups.iter().any(|group| *group != Group::Unit) {
+        setup::tests()?;
+    }
+    let mut outcomes = Vec::new();
+    for group in groups {
+        let started = Instant::now();
+        let mut outcome =
+            Outcome { group, counts: Counts::default(), notes: Vec::new(), took: Duration::ZERO, said_skipped: 0 };
+        if let Some(why) = group.later() {
+            outcome.skip(format!("group {} {why}", group.name()));
+        } else {
+            println!("== {}", group.name());
+            outcome.run(&args.filter)?;
+        }
+        outcome.took = started.elapsed();
+        outcomes.push(outcome);
+    }
+    conclude(&outcomes);
+}
+
+/// Table, reasons, last line, exit code.
+fn conclude(outcomes: &[Outcome]) -> ! {
+    let mut total = Counts::default();
+    println!("\n{:<10} {:>7} {:>7} {:>8} {:>9}", "group", "passed", "failed", "skipped", "time");
+    for Outcome { group, counts, took, .. } in outcomes {
+        println!(
+            "{:<10} {:>7} {:>7} {:>8} {:>7.1} s",
+            group.name(),
+            counts.passed,
+            counts.failed,
+            counts.skipped,
+            took.as_secs_f32()
+        );
+        total += *counts;
+    }
+    for note in outcomes.iter().flat_map(|outcome| &outcome.notes) {
+        println!("{note}");
+    }
+    if total.passed + total.failed == 0 {
+        println!("no test ran: that is a failure");
+    }
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    let _ = std::io::stdout().flush();
+    let is_good = total.failed == 0 && total.passed > 0;
+    std::process::exit(if is_good { 0 } else { 1 })
+}
+
+impl Outcome {
+    fn run(&mut self, filter: &[String]) -> Result<()> {
+        // Every product crate embeds or tests the kernel object, so it comes first.
+        if let Err(error) = build_ebpf::build() {
+            self.fail(format!("build-ebpf: {error:#}"));
+            return Ok(());
+        }
+        match self.group {
+            Group::Unit => self.unit(filter),
+            _ => self.with_root(filter),
+        }
+    }
+
+    fn unit(&mut self, filter: &[String]) -> Result<()> {
+        if filter.is_empty() {
+            self.check_format();
+            self.check_tidy();
+        }
+        self.cargo_test(&["test", "--release", "--no-fail-fast"], filter)?;
+        self.cargo_test(
+            &["test", "--release", "--no-fail-fast", "--package", "remuda-ebpf", "--lib", "--tests"],
+            filter,
+        )?;
+        self.cargo_test(&["test", "--release", "--no-fail-fast", "--package", "remuda-tests", "--lib"], filter)
+    }
+
+    fn with_root(&mut self, filter: &[String]) -> Result<()> {
+        let name = self.group.name();
+        if !test_targets()?.iter().any(|target| target == name) {
+            self.skip(format!("group {name}: tests/ has no target of this name yet"));
+            return Ok(());
+        }
+        if let Err(error) = cargo::build_remuda() {
+            self.fail(format!("{name}: {error:#}"));
+            return Ok(());
+        }
+        // One at a time: they share the kernel's cgroup hooks, CPU and clock.
+        let filter: Vec<String> = ["--test-threads=1".to_owned()].into_iter().chain(filter.iter().cloned()).collect();
+        self.cargo_test(&["test", "--release", "--no-fail-fast", "--package", "remuda-tests", "--test", name], &filter)
+    }
+
+    fn check_format(&mut self) {
+        let has_rustfmt = cargo::cargo(&["fmt", "--version"]).output().is_ok_and(|out| out.status.success());
+        if !has_rustfmt {
+            return self.skip("formatting: rustfmt is not installed (rustup component add rustfmt)".into());
+        }
+        match cargo::run(&mut cargo::cargo(&["fmt", "--all", "--check"]), "run: cargo fmt --all") {
+            Ok(()) => self.pass("formatting"),
+            Err(error) => self.fail(format!("formatting: {error:#}")),
+        }
+    }
+
+    fn check_tidy(&mut self) {
+        match tidy::check() {
+            Ok(findings) if findings.is_empty() => self.pass("tidy"),
+            Ok(findings) => {
+                findings.iter().for_each(|finding| println!("{finding}"));
+                self.fail(format!("tidy: {} findings (cargo xtask tidy)", findings.len()));
+            }
+            Err(error) => self.fail(format!("tidy: {error:#}")),
+        }
+    }
+
+    fn cargo_test(&mut self, args: &[&str], filter: &[String]) -> Result<()> {
+        let mut command = cargo::cargo(args);
+        if !filter.is_empty() {
+            command.arg("--").args(filter);
+        }
+        let before = self.counts;
+        let status = self.stream(&mut command)?;
+        let ran = self.counts.passed + self.counts.failed > before.passed + before.failed;
+        // A compile error or a crash ends cargo without a libtest summary that says so.
+        if !status.success() && self.counts.failed == before.failed {
+            let what =
+                if ran { "a test program crashed or did not compile" } else { "did not compile or did not start" };
+            self.fail(format!("cargo {}: {what} ({status}); see above", args.join(" ")));
+        }
+        Ok(())
+    }
+
+    /// Runs `command` with its lines shown as they come, and counts what they report.
+    fn stream(&mut self, command: &mut Command) -> Result<ExitStatus> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let (sender, lines) = mpsc::channel();
+        forward(child.stdout.take(), sender.clone());
+        forward(child.stderr.take(), sender);
+        let deadline = Instant::now() + self.group.limit();
+        loop {
+            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.line(&line),
+                Err(RecvTimeoutError::Disconnected) => return Ok(child.wait()?),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.fail(format!(
+                        "{}: hung for {} minutes, ended",
+                        self.group.name(),
+                        self.group.limit().as_secs() / 60
+                    ));
+                    process::kill_tree(child.id());
+                    return Ok(child.wait()?);
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        println!("{line}");
+        if let Some(reason) = libtest::skip_line(line) {
+            self.said_skipped += 1;
+            self.skip(format!("skipped: {reason}"));
+        }
+        if let Some(mut counts) = libtest::result_line(line) {
+            counts.passed = counts.passed.saturating_sub(std::mem::take(&mut self.said_skipped));
+            self.counts += counts;
+        }
+    }
+
+    fn pass(&mut self, what: &str) {
+        println!("{what} ok");
+        self.counts.passed += 1;
+    }
+
+    fn fail(&mut self, note: String) {
+        println!("FAILED {note}");
+        self.counts.failed += 1;
+        self.notes.push(format!("failed: {note}"));
+    }
+
+    fn skip(&mut self, note: String) {
+        self.counts.skipped += 1;
+        self.notes.push(note);
+    }
+}
+
+fn forward(from: Option<impl Read + Send + 'static>, to: Sender<String>) {
+    let Some(from) = from else { return };
+    std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+            if to.send(text).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+}
+
+/// Names of the test programs that crate tests/ has.
+fn test_targets() -> Result<Vec<String>> {
+    let text = cargo::output(&mut cargo::cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline"]))
+        .or_else(|_| cargo::output(&mut cargo::cargo(&["metadata", "--no-deps", "--format-version", "1"])))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text).context("cargo metadata is no JSON")?;
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let package = list(&metadata["packages"]).into_iter().find(|package| package["name"] == "remuda-tests");
+    let targets = list(&package.context("cargo metadata does not know crate remuda-tests")?["targets"]);
+    let tests = targets.into_iter().filter(|target| list(&target["kind"]).iter().any(|kind| kind == "test"));
+    Ok(tests.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect())
+}
