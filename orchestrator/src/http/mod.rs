@@ -1,0 +1,39 @@
+//! The REST API on 8443: one page of what there is.
+//!
+//! Everything under `/v1` wants `Authorization: Bearer KEY` (the content of `admin.key`, trimmed). Bodies are JSON
+//! of [`remuda_api::resource`]; unknown fields are refused. Every 4xx and 5xx carries
+//! `application/problem+json`, a [`remuda_api::resource::Problem`] whose `errors` lists everything wrong at once.
+//! The host part of object paths is the host's name. Listings are arrays sorted by name.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /v1/version` | | `Version` |
+//! | `GET /v1/stacks`, `GET /v1/stacks/{stack}` | | `[Stack]`, `Stack` (404 unknown) |
+//! | `PUT /v1/stacks/{stack}` | `StackApply` | `StackApplied`; 422 with the complete list when refused |
+//! | `DELETE /v1/stacks/{stack}` | | `StackApplied`: its services turn `removing`, then vanish |
+//! | `GET /v1/services[?stack=]` | | `[Service]` |
+//! | `GET /v1/services/{stack}/{service}` | | `Service` |
+//! | `GET /v1/services/{stack}/{service}/spec` | | `ServiceSpec` as accepted, `replicas` = declared scale |
+//! | `GET /v1/services/{stack}/{service}/logs?follow=&tail=` | | text, each line prefixed `name \| ` |
+//! | `POST /v1/scale` | `Scale` | `StackApplied`; all or nothing |
+//! | `GET /v1/containers[?stack=&service=&host=]` | | `[Container]` |
+//! | `GET /v1/containers/{name}` | | `Container` |
+//! | `GET /v1/containers/{name}/logs?follow=&tail=` | | text as the container wrote it, stdout and stderr |
+//! | `GET /v1/containers/{name}/exec?argv=A&argv=B&rows=&columns=` | | WebSocket, see below |
+//! | `GET /v1/containers/{name}/dns?name=&type=` | | `DnsAnswer` |
+//! | `GET /v1/hosts`, `GET /v1/hosts/{name}` | | `[Host]`, `Host` |
+//! | `PATCH /v1/hosts/{name}` | `HostPatch` | `Host` |
+//! | `DELETE /v1/hosts/{name}` | | 204; its certificate is void at once, its containers move |
+//! | `POST /v1/tokens` | `TokenCreate` | `TokenCreated` |
+//! | `GET /v1/events?since=ID` | | `[Event]` with `id` > ID (default 0 = all kept) |
+//! | `GET /v1/events?follow=true&since=ID` | | server-sent events: `id: N`, `data: Event` |
+//! | `GET /v1/watch` | | server-sent events `data: {"generation":N}`: one at once, one after whatever is visible changed |
+//! | `GET /openapi.json`, `/healthz`, `/readyz`, `/metrics` | | without key |
+//!
+//! A service has converged when `state` is `active` and `running == desired`; one that is being replaced after a
+//! change of its spec is `updating` until every container runs the new spec. `tail=0` or none = all kept lines.
+//!
+//! **Exec** is a WebSocket of binary messages in both directions; the first byte names the stream, the rest is data:
+//! 0 stdin · 1 stdout · 2 stderr · 3 exit code (i32, big-endian; last) · 4 resize (rows u16, columns u16,
+//! big-endian) · 5 error text (last) · 6 stdin ends. `rows=0` or none = no terminal. `argv` repeats, one per
+//! argument, percent-encoded.
