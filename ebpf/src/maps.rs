@@ -1,0 +1,89 @@
+//! The maps, and the pipeline's questions answered from them. Layouts: crate `remuda-abi`.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+    macros::btf_map,
+};
+use remuda_abi::{
+    counter::{COUNTERS as COUNTERS_LEN, Counter, DropReason},
+    endpoint::{Endpoint, Local, LocalKey},
+    host::Host,
+    route::{Node, Route, RouteKey},
+};
+use remuda_ebpf::{tables::*, width::V4};
+
+/// Allocate entries when they are written: many agents may share one kernel.
+const LAZY: usize = BPF_F_NO_PREALLOC as usize;
+
+/// 0 -> this host. Written by the agent, live.
+#[btf_map]
+static HOST: Array<Host, 1> = Array::new();
+/// ifindex -> who may enter there. Written by the agent; full: the endpoint is refused by the agent.
+#[btf_map]
+static ENDPOINTS: HashMap<u32, Endpoint, 4096, LAZY> = HashMap::new();
+/// Address -> how to deliver on this host. Written by the agent.
+#[btf_map]
+static LOCAL4: HashMap<LocalKey, Local, 4096, LAZY> = HashMap::new();
+/// Endpoint id -> its address; local endpoints only. Written by the agent.
+#[btf_map]
+static LOCAL_IDS: HashMap<u32, LocalKey, 4096, LAZY> = HashMap::new();
+/// Prefix -> what it is. Written by the agent. 1,024 blocks per pool, host addresses, a few pools.
+#[btf_map]
+static ROUTES4: LpmTrie<RouteKey, Route, 32768> = LpmTrie::new();
+/// Underlay address -> peer. Written by the agent.
+#[btf_map]
+static NODES: HashMap<u32, Node, 16384, LAZY> = HashMap::new();
+/// Node id -> underlay address. Written by the agent.
+#[btf_map]
+static NODE_ADDRESSES: HashMap<u32, u32, 16384, LAZY> = HashMap::new();
+/// Counter or drop reason -> count, per CPU. Written by the programs, read by the agent.
+#[btf_map]
+static COUNTERS: PerCpuArray<u64, { COUNTERS_LEN as usize }> = PerCpuArray::new();
+
+/// The answers.
+pub struct Maps;
+
+impl Addresses<V4> for Maps {
+    #[inline(always)]
+    fn local(&self, vni: u32, ip_be: u32) -> Option<Local> {
+        // SAFETY: copied at once; entries are written whole, under RCU.
+        unsafe { LOCAL4.get(LocalKey { vni, ip_be }) }.copied()
+    }
+    #[inline(always)]
+    fn route(&self, vni: u32, ip_be: u32) -> Option<Route> {
+        ROUTES4.get(&Key::new(64, RouteKey { vni, ip_be })).copied()
+    }
+}
+impl Tables for Maps {
+    #[inline(always)]
+    fn host(&self) -> Option<&Host> {
+        HOST.get(0).filter(|h| h.abi_version != 0)
+    }
+    #[inline(always)]
+    fn endpoint(&self, ifindex: u32) -> Option<Endpoint> {
+        // SAFETY: copied at once.
+        unsafe { ENDPOINTS.get(ifindex) }.copied()
+    }
+    #[inline(always)]
+    fn node(&self, node_underlay_ip_be: u32) -> Option<Node> {
+        // SAFETY: copied at once.
+        unsafe { NODES.get(node_underlay_ip_be) }.copied()
+    }
+    #[inline(always)]
+    fn count(&self, counter: Counter) {
+        add(counter.index());
+    }
+    #[inline(always)]
+    fn count_drop(&self, reason: DropReason) {
+        add(reason.index());
+    }
+}
+
+#[inline(always)]
+fn add(index: u32) {
+    if let Some(c) = COUNTERS.get_ptr_mut(index) {
+        // SAFETY: this CPU's cell; programs do not nest on one CPU.
+        unsafe { *c += 1 }
+    }
+}
