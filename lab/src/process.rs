@@ -1,6 +1,7 @@
 //! Processes as /proc shows them: found by what they hold, ended for sure.
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -33,22 +34,24 @@ pub fn rss_bytes(pid: u32) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// `pid` and all below it.
-pub fn tree(pid: u32) -> Vec<u32> {
+/// These and all below them.
+pub fn trees(roots: &[u32]) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = all().into_iter().filter_map(|pid| Some((pid, stat(pid)?.parent))).collect();
-    let mut found = vec![pid];
+    let mut found = roots.to_vec();
     let mut next = 0;
     while next < found.len() {
         let parent = found[next];
         found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
         next += 1;
     }
+    found.sort_unstable();
+    found.dedup();
     found
 }
 
 /// Ends `pid` and all below it, and waits until they are gone.
 pub fn kill_tree(pid: u32) {
-    kill_all(&tree(pid));
+    kill_all(&trees(&[pid]));
 }
 
 /// Ends these with SIGKILL and waits until they are gone; who is gone already is fine.
@@ -60,6 +63,15 @@ pub fn kill_all(pids: &[u32]) {
     while pids.iter().any(|&pid| is_alive(pid)) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
+    for &pid in pids {
+        // Our own children stay zombies until someone asks.
+        let _ = waitpid(Pid::from_raw(pid as i32), Some(WaitPidFlag::WNOHANG));
+    }
+}
+
+/// Who started it; `None` when it is gone.
+pub fn parent(pid: u32) -> Option<u32> {
+    stat(pid).map(|stat| stat.parent)
 }
 
 struct Stat {

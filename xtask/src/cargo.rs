@@ -14,11 +14,6 @@ pub fn at(path: &str) -> PathBuf {
     root().join(path)
 }
 
-/// The `remuda` that lab, demo, tests and benches start.
-pub fn remuda() -> PathBuf {
-    at("target/release/remuda")
-}
-
 /// `cargo ARGS` in the checkout, free of what the cargo that runs xtask set for itself.
 pub fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));

@@ -1,0 +1,293 @@
+//! Which processes of the product run on which host of a lab, with which arguments.
+
+use crate::clean::{MARK, bpf_root};
+use crate::state::{Client, Host, Server, State};
+use crate::underlay::{Underlay, host_name};
+use crate::{Options, Source, assignment, netns, process, wait_for};
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A machine under load may take this long; an idle one needs a second or two.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// An agent that was asked to stop has this long.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+const LOG: &str = "agent.log";
+/// MTU of the lab's uplinks is 1500, the tunnel takes 50.
+const ENDPOINT_MTU: u32 = 1450;
+const API_PORT: u16 = 8443;
+
+/// Whether this binary can be a server.
+pub(crate) fn has_server(remuda: &Path) -> bool {
+    let help = Command::new(remuda).args(["server", "--help"]).stdin(Stdio::null()).output();
+    help.is_ok_and(|out| out.status.success())
+}
+
+/// Starts everything and waits until every host is ready.
+pub(crate) fn start(options: &Options, underlay: &Underlay, dir: &Path) -> Result<State> {
+    let mut state = State::default_for(underlay);
+    state.version = version(&options.remuda);
+    state.hosts = (0..options.hosts).map(|index| host(options, underlay, dir, index)).collect();
+    for host in &state.hosts {
+        fs::create_dir_all(&host.data_dir)?;
+    }
+    match options.source {
+        Source::File => start_from_files(&mut state)?,
+        Source::Server => start_with_server(&mut state, options)?,
+    }
+    Ok(state)
+}
+
+impl State {
+    pub(crate) fn default_for(underlay: &Underlay) -> Self {
+        let client = Client { netns: underlay.client(), ip: underlay.client_ip() };
+        Self {
+            api: None,
+            ca: None,
+            key_file: None,
+            version: String::new(),
+            external_ip: None,
+            server: None,
+            client,
+            hosts: Vec::new(),
+        }
+    }
+}
+
+fn host(options: &Options, underlay: &Underlay, dir: &Path, index: usize) -> Host {
+    let (name, underlay_ip) = (host_name(index), underlay.host_ip(index));
+    let data_dir = dir.join(&name);
+    let mut argv = vec![options.remuda.display().to_string(), "agent".into()];
+    if options.source == Source::File {
+        argv.extend(["--assignment".into(), assignment_path(&data_dir).display().to_string()]);
+    }
+    argv.extend(host_args(&data_dir, &name, &underlay_ip));
+    argv.extend(options.extra_args.iter().cloned());
+    let node_id = index as u32 + 1;
+    Host {
+        node_id,
+        netns: underlay.host(index),
+        link: name.clone(),
+        link_netns: underlay.switch(),
+        agent_pid: 0,
+        admin_socket: data_dir.join("admin.sock"),
+        bpf_dir: bpf_root(&options.name).join(node_id.to_string()),
+        name,
+        underlay_ip,
+        data_dir,
+        argv,
+    }
+}
+
+/// What agent and server are both told about the host they run on.
+fn host_args(data_dir: &Path, name: &str, underlay_ip: &str) -> Vec<String> {
+    let data_dir = data_dir.display().to_string();
+    ["--data-dir", &data_dir, "--name", name, "--uplink", "eth0", "--advertise", underlay_ip]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+pub(crate) fn assignment_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("assignment.json")
+}
+
+fn version(remuda: &Path) -> String {
+    let out = Command::new(remuda).arg("version").stdin(Stdio::null()).output();
+    let text = out.map(|out| String::from_utf8_lossy(&out.stdout).lines().next().unwrap_or_default().to_owned());
+    text.unwrap_or_default()
+}
+
+/// Marks the process as this lab's, and keeps labs that share one kernel out of each other's pins.
+fn environment(host: &Host) -> Vec<(&'static str, String)> {
+    let lab = host.data_dir.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    let root = host.bpf_dir.parent().unwrap_or(Path::new("/sys/fs/bpf")).display().to_string();
+    vec![(MARK, lab), ("REMUDA_BPF_ROOT", root)]
+}
+
+fn spawn(host: &Host, argv: &[String], stdin: Stdio) -> Result<u32> {
+    let log = host.data_dir.join(LOG);
+    Ok(netns::spawn_detached(&host.netns, argv, &environment(host), stdin, &log)?.id())
+}
+
+fn start_from_files(state: &mut State) -> Result<()> {
+    let ips: Vec<String> = state.hosts.iter().map(|host| host.underlay_ip.clone()).collect();
+    for (index, host) in state.hosts.iter_mut().enumerate() {
+        assignment::write(&assignment_path(&host.data_dir), &assignment::bare(index, &ips, ENDPOINT_MTU))?;
+        host.agent_pid = spawn(host, &host.argv, Stdio::null())?;
+    }
+    state.hosts.iter().try_for_each(wait_for_dataplane)
+}
+
+/// Without an orchestrator to ask, a host is ready when its own endpoint exists and its agent answers.
+fn wait_for_dataplane(host: &Host) -> Result<()> {
+    let what = format!("host {} is ready", host.name);
+    wait_for(&what, READY_LIMIT, || {
+        still_runs(host)?;
+        let answers = std::os::unix::net::UnixStream::connect(&host.admin_socket).is_ok();
+        Ok((answers && netns::has_link(&host.netns, "remuda0")).then_some(()))
+    })
+    .or_else(|error| bail!("{error:#}\n{}", last_log(&host.data_dir, 20)))
+}
+
+fn still_runs(host: &Host) -> Result<()> {
+    if !process::is_alive(host.agent_pid) {
+        bail!("the agent of {} has ended", host.name);
+    }
+    Ok(())
+}
+
+fn start_with_server(state: &mut State, options: &Options) -> Result<()> {
+    let first = state.hosts.first_mut().context("a lab has hosts")?;
+    let mut argv = vec![options.remuda.display().to_string(), "server".into()];
+    argv.extend(host_args(&first.data_dir, &first.name, &first.underlay_ip));
+    argv.extend(options.extra_args.iter().cloned());
+    let pid = spawn(first, &argv, Stdio::null())?;
+    first.agent_pid = pid;
+    first.argv = argv.clone();
+    state.api = Some(format!("https://{}:{API_PORT}", first.underlay_ip));
+    state.ca = Some(first.data_dir.join("ca.crt"));
+    state.key_file = Some(first.data_dir.join("admin.key"));
+    state.server = Some(Server { pid, netns: first.netns.clone(), data_dir: first.data_dir.clone(), argv });
+    let join = wait_for("the server prints its join line", READY_LIMIT, || {
+        still_runs(&state.hosts[0])?;
+        Ok(join_line(&fs::read_to_string(state.hosts[0].data_dir.join(LOG))?))
+    })
+    .or_else(|error| bail!("{error:#}\n{}", last_log(&state.hosts[0].data_dir, 20)))?;
+    for host in &mut state.hosts[1..] {
+        join_host(host, &join)?;
+    }
+    wait_for_fleet(state)
+}
+
+/// The token and the server's address of `echo TOKEN | remuda agent --server ADDR:8443 --token-file -`.
+struct Join {
+    token: String,
+    server: String,
+}
+
+fn join_line(log: &str) -> Option<Join> {
+    let line =
+        log.lines().rev().find(|line| line.trim_start().starts_with("echo ") && line.contains("--token-file -"))?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let server = words.iter().skip_while(|word| **word != "--server").nth(1)?;
+    Some(Join { token: words.get(1)?.to_string(), server: server.to_string() })
+}
+
+fn join_host(host: &mut Host, join: &Join) -> Result<()> {
+    use std::io::Write;
+    host.argv.extend(["--server".into(), join.server.clone()]);
+    let mut argv = host.argv.clone();
+    argv.extend(["--token-file".into(), "-".into()]);
+    // A pipe holds the token until the agent reads it; nobody waits here.
+    let (reader, mut writer) = std::io::pipe()?;
+    writeln!(writer, "{}", join.token)?;
+    drop(writer);
+    host.agent_pid = spawn(host, &argv, Stdio::from(reader))?;
+    Ok(())
+}
+
+/// Asks the API, as a user would, until every host is ready; learns their node ids.
+fn wait_for_fleet(state: &mut State) -> Result<()> {
+    let listed = wait_for("every host is ready", READY_LIMIT, || {
+        state.hosts.iter().try_for_each(still_runs)?;
+        let hosts = list_hosts(state)?;
+        let ready = hosts.iter().filter(|host| host["state"] == "ready").count();
+        if ready < state.hosts.len() {
+            bail!("{ready} of {} hosts ready", state.hosts.len());
+        }
+        Ok(Some(hosts))
+    });
+    let listed = listed.or_else(|error| {
+        let logs: Vec<String> =
+            state.hosts.iter().map(|host| format!("--- {}\n{}", host.name, last_log(&host.data_dir, 12))).collect();
+        bail!("{error:#}\n{}", logs.join("\n"))
+    })?;
+    for host in &mut state.hosts {
+        let found = listed.iter().find(|listed| listed["name"] == host.name.as_str());
+        let node_id = found.and_then(|listed| node_id(&listed["node_id"]));
+        host.node_id = node_id.with_context(|| format!("the server lists no host {} with a node id", host.name))?;
+        host.bpf_dir.set_file_name(host.node_id.to_string());
+    }
+    Ok(())
+}
+
+fn node_id(value: &serde_json::Value) -> Option<u32> {
+    value.as_u64().and_then(|id| id.try_into().ok()).or_else(|| value.as_str()?.parse().ok())
+}
+
+fn list_hosts(state: &State) -> Result<Vec<serde_json::Value>> {
+    let program = &state.hosts.first().context("a lab has hosts")?.argv[0];
+    let out = Command::new(program).args(["hosts", "-o", "json"]).envs(state.env()).stdin(Stdio::null()).output()?;
+    if !out.status.success() {
+        bail!("remuda hosts: {}", String::from_utf8_lossy(&out.stderr).trim());
+    }
+    Ok(serde_json::from_slice(&out.stdout)?)
+}
+
+/// The process behind `server` or a host's name.
+pub(crate) fn pid_of(state: &State, who: &str) -> Result<u32> {
+    match (who, &state.server) {
+        ("server", Some(server)) => Ok(server.pid),
+        ("server", None) => bail!("this lab has no server: its hosts read their assignments from files"),
+        (host, _) => {
+            let found = state.hosts.iter().find(|known| known.name == host);
+            Ok(found.with_context(|| format!("no host {host} in this lab"))?.agent_pid)
+        }
+    }
+}
+
+/// Asks the process to end, and waits.
+pub(crate) fn stop(state: &State, who: &str) -> Result<()> {
+    let pid = pid_of(state, who)?;
+    if !process::is_alive(pid) {
+        return Ok(());
+    }
+    kill(Pid::from_raw(pid as i32), Signal::SIGTERM).with_context(|| format!("asking {who} ({pid}) to stop"))?;
+    wait_for(&format!("{who} stops"), STOP_LIMIT, || Ok((!process::is_alive(pid)).then_some(())))
+}
+
+/// Starts it as it was started, without a token: it has its identity.
+pub(crate) fn start_again(state: &mut State, who: &str) -> Result<()> {
+    if process::is_alive(pid_of(state, who)?) {
+        bail!("{who} runs already");
+    }
+    let server_pid = state.server.as_ref().map(|server| server.pid);
+    let index =
+        state.hosts.iter().position(|host| host.name == who || (who == "server" && Some(host.agent_pid) == server_pid));
+    let host = &mut state.hosts[index.with_context(|| format!("no host {who} in this lab"))?];
+    host.agent_pid = spawn(host, &host.argv, Stdio::null())?;
+    if let Some(server) = state.server.as_mut().filter(|server| server.data_dir == host.data_dir) {
+        server.pid = host.agent_pid;
+    }
+    if state.api.is_some() {
+        wait_for_fleet(state)
+    } else {
+        wait_for_dataplane(&state.hosts[index.unwrap_or_default()])
+    }
+}
+
+/// The last lines of a process's log.
+pub(crate) fn last_log(data_dir: &Path, lines: usize) -> String {
+    let path = data_dir.join(LOG);
+    let text = fs::read(&path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    format!("{} ends with:\n{}", path.display(), all[all.len().saturating_sub(lines)..].join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_join_line_is_found_in_what_the_server_says() {
+        let log = "remuda 0.1.0\nto add a host, run there:\n  echo ab12.s3cret | remuda agent --server 192.168.77.11:8443 --token-file -\n";
+        let join = join_line(log).unwrap();
+        assert_eq!((join.token.as_str(), join.server.as_str()), ("ab12.s3cret", "192.168.77.11:8443"));
+        assert!(join_line("starting\n").is_none());
+    }
+}
