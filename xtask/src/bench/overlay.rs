@@ -128,7 +128,8 @@ fn ping(path: &Path) -> Result<f64> {
         &["sockperf", "ping-pong", "--tcp", "-i", &path.address, "-p", SOCKPERF_PORT, "-t", PING_SECONDS, "-m", "64"],
     )?;
     let line = text.lines().find(|l| l.contains("avg-lat=") || l.contains("avg-latency="));
-    let value = line.and_then(|l| l.split("avg-lat").nth(1)).map(|l| l.trim_start_matches("ency").trim_start_matches('='));
+    let value =
+        line.and_then(|l| l.split("avg-lat").nth(1)).map(|l| l.trim_start_matches("ency").trim_start_matches('='));
     let number = value.and_then(|v| v.trim().split([' ', '(']).next()?.parse().ok());
     number.with_context(|| format!("sockperf over {} gave no average: {text}", path.name))
 }

@@ -80,7 +80,10 @@ impl KernelVxlan {
         let (host, other) = (&self.hosts[i], 1 - i);
         let (net, far) = (i + 1, other + 1);
         for line in [
-            format!("ip link add rmb-vx address 02:99:00:00:00:0{net} type vxlan id 99 dstport 8472 local {} nolearning", underlay[i]),
+            format!(
+                "ip link add rmb-vx address 02:99:00:00:00:0{net} type vxlan id 99 dstport 8472 local {} nolearning",
+                underlay[i]
+            ),
             format!("ip addr add 10.99.{net}.0/32 dev rmb-vx"),
             "ip link set rmb-vx mtu 1450 up".into(),
             format!("bridge fdb append 02:99:00:00:00:0{far} dev rmb-vx dst {}", underlay[other]),
