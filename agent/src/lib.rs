@@ -6,3 +6,9 @@
 //!
 //! `desired`, `observed`, `plan` and `action` are pure: no clock, no randomness, no I/O. `kernel` and `runtime` never
 //! see the source or the plan: they get one action at a time.
+
+pub mod action;
+pub mod desired;
+pub mod observed;
+pub mod plan;
+pub mod status;

@@ -1,0 +1,182 @@
+use remuda_api::assignment::{
+    Container, Endpoint, Environment, Fleet, Node as NodeRecord, Service, ServicePort as Port,
+};
+
+use super::*;
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Two hosts; service web (VIP, port 80 published) with one container on each; this is host 1.
+pub(crate) fn two_hosts() -> Assignment {
+    let node = |id: u32| NodeRecord {
+        id,
+        name: format!("h{id}"),
+        underlay_ip: format!("172.30.0.{id}"),
+        blocks: vec![format!("10.42.{id}.0/26")],
+        host_endpoint_id: id,
+        frontend_ips: vec![format!("172.30.0.{id}")],
+    };
+    let endpoint = |n: u32| Endpoint {
+        id: 10 + n,
+        name: format!("shop-web-{n}"),
+        service_id: 5,
+        node_id: n,
+        ip: format!("10.42.{n}.2"),
+        serving: true,
+        ..Endpoint::default()
+    };
+    let port = Port { protocol: "tcp".into(), published: 8080, target: 80, mode: "ingress".into(), frontend_id: 6 };
+    Assignment {
+        generation: 7,
+        node_id: 1,
+        fleet: Some(Fleet {
+            overlay_pools: words(&["10.42.0.0/16"]),
+            vip_pools: words(&["10.43.0.0/16"]),
+            dns_ip: "169.254.169.250".into(),
+            tunnel_port: 4789,
+            endpoint_mtu: 1450,
+            wire_version: 1,
+        }),
+        environment: Some(Environment { id: 1, name: "default".into(), hash_seed: 9, ..Environment::default() }),
+        nodes: vec![node(1), node(2)],
+        services: vec![Service {
+            id: 5,
+            stack: "shop".into(),
+            name: "web".into(),
+            vip: "10.43.0.1".into(),
+            ports: vec![port],
+            ..Service::default()
+        }],
+        endpoints: vec![endpoint(1), endpoint(2)],
+        containers: vec![Container {
+            name: "shop-web-1".into(),
+            stack: "shop".into(),
+            service: "web".into(),
+            endpoint_id: 11,
+            ip: "10.42.1.2".into(),
+            network_mode: "managed".into(),
+            runtime: "process".into(),
+            command: words(&["nginx"]),
+            spec_revision: 1,
+            ..Container::default()
+        }],
+    }
+}
+
+fn ok(assignment: &Assignment) -> Desired {
+    desired(assignment, &words(&["eth0"])).unwrap_or_else(|problems| panic!("refused: {problems:#?}"))
+}
+
+fn refusals(assignment: &Assignment) -> Vec<String> {
+    desired(assignment, &[]).expect_err("it should be refused").iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_host_endpoint_takes_the_first_address_of_the_first_block() {
+    assert_eq!(ok(&two_hosts()).host.overlay_ip, Ipv4Addr::new(10, 42, 1, 1));
+}
+
+#[test]
+fn peers_never_hold_this_host_but_routes_hold_every_block() {
+    let desired = ok(&two_hosts());
+    assert_eq!(desired.nodes.keys().collect::<Vec<_>>(), [&2]);
+    for (id, block) in [(1, "10.42.1.0/26"), (2, "10.42.2.0/26")] {
+        let route = desired.routes.get(&block.parse().expect("a block"));
+        assert_eq!(route, Some(&Route::Block { node_id: id, underlay_ip: Ipv4Addr::new(172, 30, 0, id as u8) }));
+    }
+}
+
+#[test]
+fn a_vip_and_a_published_port_lead_to_every_serving_endpoint() {
+    let desired = ok(&two_hosts());
+    let vip = &desired.frontends[&FrontendKey::Vip(Ipv4Addr::new(10, 43, 0, 1))];
+    assert_eq!((vip.id, vip.target_port, vip.backends.as_slice()), (5, 0, &[11, 12][..]));
+    let published = &desired.frontends[&FrontendKey::Published { protocol: 6, port: 8080 }];
+    assert_eq!((published.id, published.target_port, published.backends.as_slice()), (6, 80, &[11, 12][..]));
+    assert_eq!(desired.host.published, [(6, 8080)]);
+}
+
+#[test]
+fn a_draining_endpoint_stays_a_backend_but_leaves_every_list() {
+    let mut assignment = two_hosts();
+    assignment.endpoints[1].serving = false;
+    assignment.endpoints[1].draining = true;
+    let desired = ok(&assignment);
+    assert!(desired.backends[&12].draining);
+    assert!(desired.frontends.values().all(|frontend| frontend.backends == [11]));
+}
+
+#[test]
+fn an_endpoint_that_neither_serves_nor_drains_is_no_backend() {
+    let mut assignment = two_hosts();
+    assignment.endpoints[1].serving = false;
+    assert!(!ok(&assignment).backends.contains_key(&12));
+}
+
+#[test]
+fn a_host_port_leads_to_its_own_container_only() {
+    let mut assignment = two_hosts();
+    let port = Port { protocol: "udp".into(), published: 5353, target: 53, mode: "host".into(), frontend_id: 0 };
+    assignment.containers[0].host_ports.push(port);
+    let desired = ok(&assignment);
+    let frontend = &desired.frontends[&FrontendKey::HostPort { protocol: 17, port: 5353 }];
+    assert_eq!((frontend.target_port, frontend.backends.as_slice()), (53, &[11][..]));
+}
+
+#[test]
+fn a_local_container_that_does_not_run_is_no_backend_however_the_fleet_lists_it() {
+    let desired = ok(&two_hosts());
+    let gone = desired.gone(&BTreeMap::new());
+    assert_eq!(gone, BTreeSet::from([11]));
+    let without = desired.without(&gone);
+    assert_eq!(without.backends.keys().collect::<Vec<_>>(), [&12]);
+    assert!(without.frontends.values().all(|frontend| frontend.backends == [12]));
+}
+
+#[test]
+fn every_problem_is_named_at_once_with_record_and_field() {
+    let mut assignment = two_hosts();
+    assignment.nodes[1].underlay_ip = "300.1.1.1".into();
+    assignment.nodes[1].blocks = words(&["10.42.2.7/26"]);
+    assignment.containers[0].restart = "sometimes".into();
+    assignment.endpoints[0].id = 1 << 24;
+    assignment.services[0].ports[0].published = 70_000;
+    let refusals = refusals(&assignment).join("\n");
+    for wanted in [
+        "node 2 (h2): `underlay_ip` is \"300.1.1.1\"",
+        "node 2 (h2): `blocks` is \"10.42.2.7/26\"",
+        "container shop-web-1: `restart` is \"sometimes\": allowed are always, on-failure, never",
+        "endpoint shop-web-1: `id` is 16777216: allowed are 1 to 16777215",
+        "service web.shop: `ports.published` is 70000: allowed are 1 to 65535",
+    ] {
+        assert!(refusals.contains(wanted), "{wanted}\nis not among\n{refusals}");
+    }
+}
+
+#[test]
+fn records_with_one_key_are_refused() {
+    let mut assignment = two_hosts();
+    assignment.endpoints[1].ip = "10.42.1.2".into();
+    assignment.containers.push(assignment.containers[0].clone());
+    let refusals = refusals(&assignment);
+    assert!(refusals.contains(&"endpoints: `ip` 10.42.1.2 occurs twice".to_owned()), "{refusals:?}");
+    assert!(refusals.contains(&"containers: `name` shop-web-1 occurs twice".to_owned()), "{refusals:?}");
+}
+
+#[test]
+fn two_frontends_of_one_port_or_one_id_are_refused() {
+    let mut assignment = two_hosts();
+    let mut other = assignment.services[0].clone();
+    (other.id, other.name, other.vip) = (8, "api".into(), String::new());
+    assignment.services.push(other);
+    let refusals = refusals(&assignment);
+    assert_eq!(refusals.len(), 2, "{refusals:?}");
+}
+
+#[test]
+fn an_empty_assignment_is_refused_in_words() {
+    let refusals = refusals(&Assignment::default());
+    assert!(refusals.contains(&"assignment: `fleet` is missing".to_owned()), "{refusals:?}");
+}

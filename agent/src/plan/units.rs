@@ -1,0 +1,133 @@
+//! Steps for the units of this host: create, plug, start; stop, unplug, remove.
+
+use crate::action::{Action, Plug};
+use crate::desired::{Desired, DesiredUnit, Restart};
+use crate::observed::{Observed, Plugged, Unit, UnitState};
+
+use super::restart::History;
+
+/// What a unit that nobody asks for any more is stopped with: its own wishes are gone with its record.
+const SURPLUS_SIGNAL: &str = "SIGTERM";
+const SURPLUS_GRACE_MS: u64 = 10_000;
+
+#[derive(Default)]
+pub(super) struct UnitSteps {
+    pub(super) adding: Vec<Action>,
+    pub(super) removing: Vec<Action>,
+    pub(super) again_ms: Option<u64>,
+}
+
+/// What one unit needs next.
+enum Step {
+    Nothing,
+    Create,
+    /// Namespace exists; plug it if need be, and start it.
+    Start,
+    /// Running; plug it if need be.
+    Keep,
+    WaitUntil(u64),
+    Stop,
+    Remove,
+}
+
+pub(super) fn plan(
+    desired: &Desired,
+    observed: &Observed,
+    history: &History,
+    may_remove: bool,
+    now_ms: u64,
+) -> UnitSteps {
+    let mut steps = UnitSteps::default();
+    let (mut creates, mut plugs, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, unit) in &desired.units {
+        let observed_unit = observed.units.get(name);
+        match step(unit, observed_unit, history, now_ms) {
+            Step::Nothing => {}
+            Step::WaitUntil(due_ms) => steps.again_ms = Some(steps.again_ms.map_or(due_ms, |ms| ms.min(due_ms))),
+            Step::Create => {
+                creates.push(Action::CreateUnit(Box::new(unit.spec.clone())));
+                plugs.extend(unit.plug.clone().map(Action::PlugEndpoint));
+                starts.push(Action::StartUnit(name.clone()));
+            }
+            Step::Start => {
+                plugs.extend(missing_plug(unit, observed));
+                starts.push(Action::StartUnit(name.clone()));
+            }
+            Step::Keep => plugs.extend(missing_plug(unit, observed)),
+            Step::Stop => steps.removing.push(stop(name, &unit.stop_signal, unit.grace_ms)),
+            Step::Remove => remove(name, observed, &mut steps.removing),
+        }
+    }
+    steps.adding = [creates, plugs, starts].concat();
+    if may_remove {
+        surplus(desired, observed, &mut steps.removing);
+    }
+    steps
+}
+
+fn step(unit: &DesiredUnit, observed: Option<&Unit>, history: &History, now_ms: u64) -> Step {
+    let due_ms = history.due_ms(&unit.spec.name);
+    let when_due = |step: Step| if due_ms > now_ms { Step::WaitUntil(due_ms) } else { step };
+    let Some(observed) = observed else {
+        return if unit.stop { Step::Nothing } else { when_due(Step::Create) };
+    };
+    let is_outdated = observed.spec_revision != unit.spec.spec_revision;
+    match &observed.state {
+        UnitState::Running { .. } if unit.stop || is_outdated => Step::Stop,
+        UnitState::Running { .. } => Step::Keep,
+        UnitState::Stopping { .. } => Step::Nothing,
+        _ if is_outdated && !unit.stop => Step::Remove,
+        _ if unit.stop => Step::Nothing,
+        UnitState::Created => when_due(Step::Start),
+        UnitState::Exited { code, .. } if comes_back(unit.restart, *code) => when_due(Step::Start),
+        UnitState::Failed { .. } if unit.restart != Restart::Never => when_due(Step::Start),
+        UnitState::Exited { .. } | UnitState::Failed { .. } => Step::Nothing,
+    }
+}
+
+/// The restart policy.
+pub(crate) fn comes_back(restart: Restart, code: i32) -> bool {
+    match restart {
+        Restart::Always => true,
+        Restart::OnFailure => code != 0,
+        Restart::Never => false,
+    }
+}
+
+fn missing_plug(unit: &DesiredUnit, observed: &Observed) -> Option<Action> {
+    let plug = unit.plug.as_ref()?;
+    let held = observed.kernel.endpoints.get(&plug.ip);
+    (held != Some(&plugged(plug))).then(|| Action::PlugEndpoint(plug.clone()))
+}
+
+pub(super) fn plugged(plug: &Plug) -> Plugged {
+    Plugged { name: plug.name.clone(), endpoint_id: plug.endpoint_id, mtu: plug.mtu, no_egress: plug.no_egress }
+}
+
+fn stop(name: &str, signal: &str, grace_ms: u64) -> Action {
+    Action::StopUnit { name: name.to_owned(), signal: signal.to_owned(), grace_ms }
+}
+
+fn remove(name: &str, observed: &Observed, actions: &mut Vec<Action>) {
+    let endpoints = observed.kernel.endpoints.iter().filter(|(_, plugged)| plugged.name == name);
+    actions.extend(endpoints.map(|(ip, _)| Action::UnplugEndpoint { name: name.to_owned(), ip: *ip }));
+    actions.push(Action::RemoveUnit(name.to_owned()));
+}
+
+/// Units and endpoints nobody asks for.
+fn surplus(desired: &Desired, observed: &Observed, actions: &mut Vec<Action>) {
+    for unit in observed.units.values().filter(|unit| !desired.units.contains_key(&unit.name)) {
+        match unit.state {
+            UnitState::Running { .. } => actions.push(stop(&unit.name, SURPLUS_SIGNAL, SURPLUS_GRACE_MS)),
+            UnitState::Stopping { .. } => {}
+            _ => remove(&unit.name, observed, actions),
+        }
+    }
+    let orphans = observed.kernel.endpoints.iter().filter(|(ip, plugged)| {
+        let wanted = desired.units.get(&plugged.name).and_then(|unit| unit.plug.as_ref());
+        !observed.units.contains_key(&plugged.name) && wanted.is_none_or(|plug| plug.ip != **ip)
+    });
+    let unplug =
+        |(ip, plugged): (&std::net::Ipv4Addr, &Plugged)| Action::UnplugEndpoint { name: plugged.name.clone(), ip: *ip };
+    actions.extend(orphans.map(unplug));
+}

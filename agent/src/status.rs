@@ -1,0 +1,120 @@
+//! What the fleet is told about each container of this host.
+
+use remuda_api::assignment::Assignment;
+use remuda_api::link::ContainerStatus;
+
+use crate::desired::{Desired, DesiredUnit};
+use crate::observed::{Observed, Unit, UnitState};
+use crate::plan::comes_back;
+
+/// One status per container that is wanted here or still exists here, by name.
+pub fn statuses(desired: &Desired, observed: &Observed) -> Vec<ContainerStatus> {
+    let wanted = desired.units.iter().map(|(name, unit)| status(name, Some(unit), observed.units.get(name)));
+    let surplus = observed.units.iter().filter(|(name, _)| !desired.units.contains_key(*name));
+    let mut all: Vec<_> = wanted.chain(surplus.map(|(name, unit)| status(name, None, Some(unit)))).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn status(name: &str, desired: Option<&DesiredUnit>, unit: Option<&Unit>) -> ContainerStatus {
+    let (state, reason) = state(desired, unit);
+    let pid = match unit.map(|unit| &unit.state) {
+        Some(UnitState::Running { pid } | UnitState::Stopping { pid }) => *pid,
+        _ => 0,
+    };
+    let exit_code = match unit.map(|unit| &unit.state) {
+        Some(UnitState::Exited { code, .. }) => *code,
+        _ => 0,
+    };
+    ContainerStatus {
+        name: name.to_owned(),
+        health: health(state).to_owned(),
+        state: state.to_owned(),
+        reason,
+        pid,
+        restarts: unit.map_or(0, |unit| unit.restarts),
+        exit_code,
+        started: unit.filter(|unit| unit.started_ms != 0).map_or_else(String::new, |unit| rfc3339(unit.started_ms)),
+        spec_revision: unit.map_or(0, |unit| unit.spec_revision),
+    }
+}
+
+fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>) -> (&'static str, String) {
+    let is_wanted = desired.is_some_and(|desired| !desired.stop);
+    let Some(unit) = unit else {
+        return (if is_wanted { "pending" } else { "stopped" }, String::new());
+    };
+    match &unit.state {
+        UnitState::Created if is_wanted => ("starting", String::new()),
+        UnitState::Created => ("stopped", String::new()),
+        UnitState::Running { .. } => ("running", String::new()),
+        UnitState::Stopping { .. } => ("stopping", String::new()),
+        UnitState::Exited { .. } | UnitState::Failed { .. } if !is_wanted => ("stopped", String::new()),
+        UnitState::Exited { code: 0, .. } if desired.is_some_and(|d| !comes_back(d.restart, 0)) => {
+            ("complete", String::new())
+        }
+        UnitState::Exited { code, reason } if reason.is_empty() => ("failed", format!("exited with code {code}")),
+        UnitState::Exited { code, reason } => ("failed", format!("exited with code {code}: {reason}")),
+        UnitState::Failed { reason } => ("failed", reason.clone()),
+    }
+}
+
+/// Without a check, running is healthy.
+fn health(state: &str) -> &'static str {
+    match state {
+        "running" | "stopping" | "complete" => "healthy",
+        "failed" => "unhealthy",
+        _ => "initializing",
+    }
+}
+
+/// Whether this host runs the container, and its overlay address, for who asks in its name.
+pub fn address_of<'a>(assignment: &'a Assignment, name: &str) -> Option<&'a str> {
+    assignment.containers.iter().find(|container| container.name == name).map(|container| container.ip.as_str())
+}
+
+/// `2026-11-20T10:00:00.000Z` of Unix milliseconds (civil calendar after Howard Hinnant's `civil_from_days`).
+pub fn rfc3339(unix_ms: u64) -> String {
+    let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60);
+    let (second, ms) = (ms_of_day / 1000 % 60, ms_of_day % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_as_rfc_3339() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(1_709_210_096_789), "2024-02-29T12:34:56.789Z");
+    }
+
+    #[test]
+    fn a_container_that_ended_well_and_stays_so_is_complete_and_one_that_will_be_restarted_has_failed() {
+        let unit = Unit {
+            name: "a".into(),
+            spec_revision: 1,
+            ip: None,
+            state: UnitState::Exited { code: 0, reason: String::new() },
+            restarts: 0,
+            started_ms: 1,
+            exited_ms: 2,
+            plugged: false,
+        };
+        let assignment = crate::desired::tests::two_hosts();
+        let mut wanted = crate::desired::desired(&assignment, &[]).expect("valid").units["shop-web-1"].clone();
+        assert_eq!(state(Some(&wanted), Some(&unit)).0, "failed");
+        wanted.restart = crate::desired::Restart::OnFailure;
+        assert_eq!(state(Some(&wanted), Some(&unit)).0, "complete");
+    }
+}
