@@ -1,1 +1,7 @@
-//! tests
+//! What the root tests share: fleets told by files, and sockets inside other namespaces.
+//!
+//! Nothing here replaces a part of the product: hosts run the real agent, containers are real ones.
+
+pub mod counters;
+pub mod fleet;
+pub mod talk;

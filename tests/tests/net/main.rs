@@ -1,0 +1,3 @@
+//! Real traffic over namespaces: run with `cargo xtask test net` (root).
+
+mod matrix;
