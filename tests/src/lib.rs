@@ -4,4 +4,5 @@
 
 pub mod counters;
 pub mod fleet;
+pub mod stack;
 pub mod talk;

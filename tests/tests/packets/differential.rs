@@ -21,8 +21,23 @@ impl Random {
 }
 
 const ADDRESSES: [Ip; 17] = [
-    HOST, C1, C2, INTERNAL, ON_H2, ON_H3, NOBODYS, VACANT, NO_VIP, OUTSIDE, H1, H2, H3, STRANGER, DNS_OCTETS,
-    GATEWAY_OCTETS, [127, 0, 0, 1],
+    HOST,
+    C1,
+    C2,
+    INTERNAL,
+    ON_H2,
+    ON_H3,
+    NOBODYS,
+    VACANT,
+    NO_VIP,
+    OUTSIDE,
+    H1,
+    H2,
+    H3,
+    STRANGER,
+    DNS_OCTETS,
+    GATEWAY_OCTETS,
+    [127, 0, 0, 1],
 ];
 const PORTS: [u16; 7] = [1, 53, 80, 8080, API_PORT, GOSSIP_PORT, TUNNEL_PORT];
 
@@ -104,7 +119,13 @@ fn the_library_and_the_loaded_programs_agree_on_every_byte() {
         assert!(
             same && kernel.counters == host.counters,
             "seed {seed}, packet {i} in {name}:\n{}\nkernel {} {:?}\n{}\nlibrary {} {:?}\n{}",
-            hex(&p), kernel.code, kernel.counters, hex(&kernel.bytes), host.code, host.counters, hex(&host.bytes)
+            hex(&p),
+            kernel.code,
+            kernel.counters,
+            hex(&kernel.bytes),
+            host.code,
+            host.counters,
+            hex(&host.bytes)
         );
         for k in kernel.counters.keys() {
             *counts.entry(*k).or_default() += 1;

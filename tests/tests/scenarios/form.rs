@@ -1,0 +1,57 @@
+//! E1, E6, E7: a fleet forms, a stack runs, a service grows.
+
+use remuda_lab::residue;
+use remuda_tests::stack::{Fleet, running_by_host, text};
+
+const WEB: &str = "services:
+  web:
+    image: none
+    command: [sleep, '86400']
+    deploy: {replicas: 6}
+";
+
+#[test]
+fn e1_three_commands_make_a_fleet_of_three_ready_hosts() {
+    let fleet = Fleet::up("e1", 3).unwrap();
+    let hosts = fleet.list(&["hosts"]).unwrap();
+    let states: Vec<(&str, &str)> = hosts.iter().map(|h| (text(h, "name"), text(h, "state"))).collect();
+    assert_eq!(states, [("h1", "ready"), ("h2", "ready"), ("h3", "ready")]);
+}
+
+#[test]
+fn e6_e7_six_replicas_run_and_thirty_are_spread_evenly() {
+    let fleet = Fleet::up("e7", 3).unwrap();
+    let took = fleet.deploy("app", WEB).unwrap();
+    println!("E6: 6 replicas running after {:.2} s", took.as_secs_f64());
+    let begin = std::time::Instant::now();
+    fleet.remuda(&["scale", "app/web=30"]).unwrap();
+    println!("E7: 30 replicas running after {:.2} s", begin.elapsed().as_secs_f64());
+    let counts = running_by_host(&fleet.containers().unwrap());
+    assert_eq!(counts.values().sum::<usize>(), 30);
+    assert!(counts.values().max().unwrap() - counts.values().min().unwrap() <= 1, "uneven: {counts:?}");
+    fleet.remuda(&["down", "app"]).unwrap();
+    assert_eq!(fleet.containers().unwrap().len(), 0, "containers outlive their stack");
+}
+
+#[test]
+fn a_scale_that_was_declared_is_kept_when_a_container_exits() {
+    let fleet = Fleet::up("keep", 2).unwrap();
+    fleet.deploy("app", &WEB.replace('6', "2")).unwrap();
+    let victim = fleet.containers().unwrap()[0].clone();
+    let pid = victim["pid"].as_u64().unwrap().to_string();
+    fleet.lab.output(text(&victim, "host"), &["kill", "-9", &pid]).unwrap();
+    let restarts = fleet.wait("the killed container runs again", |all| {
+        let again = all.iter().find(|c| c["name"] == victim["name"] && c["state"] == "running")?;
+        again["restarts"].as_u64().filter(|count| *count > 0)
+    });
+    assert!(restarts.unwrap() >= 1);
+}
+
+#[test]
+fn nothing_is_left_of_a_fleet_with_containers_that_ended() {
+    let fleet = Fleet::up("gone", 2).unwrap();
+    fleet.deploy("app", WEB).unwrap();
+    let name = fleet.lab.name.clone();
+    drop(fleet);
+    assert_eq!(residue(&name), Vec::<String>::new());
+}
