@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A machine under load may take this long; an idle one needs a second or two.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -27,19 +27,19 @@ pub(crate) fn has_server(remuda: &Path) -> bool {
     help.is_ok_and(|out| out.status.success())
 }
 
-/// Starts everything and waits until every host is ready.
-pub(crate) fn start(options: &Options, underlay: &Underlay, dir: &Path) -> Result<State> {
+/// Starts everything and waits until every host is ready; how long that took after the last was started.
+pub(crate) fn start(options: &Options, underlay: &Underlay, dir: &Path) -> Result<(State, Duration)> {
     let mut state = State::default_for(underlay);
     state.version = version(&options.remuda);
     state.hosts = (0..options.hosts).map(|index| host(options, underlay, dir, index)).collect();
     for host in &state.hosts {
         fs::create_dir_all(&host.data_dir)?;
     }
-    match options.source {
+    let last_started = match options.source {
         Source::File => start_from_files(&mut state)?,
         Source::Server => start_with_server(&mut state, options)?,
-    }
-    Ok(state)
+    };
+    Ok((state, last_started.elapsed()))
 }
 
 impl State {
@@ -113,13 +113,15 @@ fn spawn(host: &Host, argv: &[String], stdin: Stdio) -> Result<u32> {
     Ok(netns::spawn_detached(&host.netns, argv, &environment(host), stdin, &log)?.id())
 }
 
-fn start_from_files(state: &mut State) -> Result<()> {
+fn start_from_files(state: &mut State) -> Result<Instant> {
     let ips: Vec<String> = state.hosts.iter().map(|host| host.underlay_ip.clone()).collect();
     for (index, host) in state.hosts.iter_mut().enumerate() {
         assignment::write(&assignment_path(&host.data_dir), &assignment::bare(index, &ips, ENDPOINT_MTU))?;
         host.agent_pid = spawn(host, &host.argv, Stdio::null())?;
     }
-    state.hosts.iter().try_for_each(wait_for_dataplane)
+    let last_started = Instant::now();
+    state.hosts.iter().try_for_each(wait_for_dataplane)?;
+    Ok(last_started)
 }
 
 /// Without an orchestrator to ask, a host is ready when its own endpoint exists and its agent answers.
@@ -140,7 +142,7 @@ fn still_runs(host: &Host) -> Result<()> {
     Ok(())
 }
 
-fn start_with_server(state: &mut State, options: &Options) -> Result<()> {
+fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     let first = state.hosts.first_mut().context("a lab has hosts")?;
     let mut argv = vec![options.remuda.display().to_string(), "server".into()];
     argv.extend(host_args(&first.data_dir, &first.name, &first.underlay_ip));
@@ -149,7 +151,7 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<()> {
     first.agent_pid = pid;
     first.argv = argv.clone();
     state.api = Some(format!("https://{}:{API_PORT}", first.underlay_ip));
-    state.ca = Some(first.data_dir.join("ca.crt"));
+    state.ca = Some(first.data_dir.join("ca.pem"));
     state.key_file = Some(first.data_dir.join("admin.key"));
     state.server = Some(Server { pid, netns: first.netns.clone(), data_dir: first.data_dir.clone(), argv });
     let join = wait_for("the server prints its join line", READY_LIMIT, || {
@@ -160,7 +162,9 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<()> {
     for host in &mut state.hosts[1..] {
         join_host(host, &join)?;
     }
-    wait_for_fleet(state)
+    let last_started = Instant::now();
+    wait_for_fleet(state)?;
+    Ok(last_started)
 }
 
 /// The token and the server's address of `echo TOKEN | remuda agent --server ADDR:8443 --token-file -`.

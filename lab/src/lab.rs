@@ -9,6 +9,7 @@ use remuda_api::assignment::Assignment;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 /// How a lab is made.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ impl Options {
 pub struct Lab {
     pub name: String,
     pub state: State,
+    /// From the start of the last process until every host was ready; zero for a lab that was opened.
+    pub ready_after: Duration,
     pub(crate) underlay: Underlay,
     is_owned: bool,
 }
@@ -78,11 +81,12 @@ impl Lab {
             name: options.name.clone(),
             state: State::default_for(&underlay),
             underlay: underlay.clone(),
+            ready_after: Duration::ZERO,
             is_owned: true,
         };
         underlay.build(options.hosts)?;
         lab.underlay = underlay;
-        lab.state = fleet::start(options, &lab.underlay, &dir(&options.name))?;
+        (lab.state, lab.ready_after) = fleet::start(options, &lab.underlay, &dir(&options.name))?;
         lab.save()?;
         Ok(lab)
     }
@@ -95,7 +99,13 @@ impl Lab {
             format!("no lab {name} ({} is not there); start one with: cargo xtask lab up", path.display())
         })?;
         let state = serde_json::from_str(&text).with_context(|| format!("{} is not a lab's", path.display()))?;
-        Ok(Lab { name: name.to_owned(), state, underlay: Underlay::new(&prefix(name)), is_owned: false })
+        Ok(Lab {
+            name: name.to_owned(),
+            state,
+            underlay: Underlay::new(&prefix(name)),
+            ready_after: Duration::ZERO,
+            is_owned: false,
+        })
     }
 
     /// Ends the lab of this name and removes all of it, whatever state it is in; none is fine.
@@ -143,6 +153,8 @@ impl Lab {
     pub fn remuda(&self, args: &[&str]) -> Result<Output> {
         let program = &self.state.hosts.first().context("a lab has hosts")?.argv[0];
         let mut command = std::process::Command::new(program);
+        // Compose files of ours name the checkout by it.
+        command.env("SHOP", root());
         command.args(args).envs(self.state.env()).stdin(std::process::Stdio::null());
         command.output().with_context(|| format!("cannot start {program}"))
     }
