@@ -1,15 +1,18 @@
 //! The maps, and the pipeline's questions answered from them. Layouts: crate `remuda-abi`.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage, lpm_trie::Key},
     macros::btf_map,
 };
 use remuda_abi::{
     counter::{COUNTERS as COUNTERS_LEN, Counter, DropReason},
     endpoint::{Endpoint, Local, LocalKey},
+    flow::{Conntrack, FlowKey, VIP_USERS, VipFlow},
+    frontend::{Backend, Frontend, FrontendKey, OwnerKey, PUBLISHED_WORDS, RingSlot},
     host::Host,
     route::{Node, Route, RouteKey},
+    socket::{Dialled, Peer, RevKey, SEEN_SLOTS, Seen, SocketEndpoint},
 };
 use remuda_ebpf::{tables::*, width::V4};
 
@@ -40,6 +43,46 @@ static NODE_ADDRESSES: HashMap<u32, u32, 16384, LAZY> = HashMap::new();
 /// Counter or drop reason -> count, per CPU. Written by the programs, read by the agent.
 #[btf_map]
 static COUNTERS: PerCpuArray<u64, { COUNTERS_LEN as usize }> = PerCpuArray::new();
+
+/// Frontend address -> who serves it. Written by the agent, last when adding, first when removing.
+#[btf_map]
+static FRONTENDS4: HashMap<FrontendKey, Frontend, 65536, LAZY> = HashMap::new();
+/// One bit per published port, TCP then UDP. Written by the agent.
+#[btf_map]
+static PUBLISHED: Array<u64, { PUBLISHED_WORDS as usize }> = Array::new();
+/// Backend id -> backend. Written by the agent; the loader may set another size.
+#[btf_map]
+static BACKENDS: Array<Backend, 65536> = Array::new();
+/// Lists of backend ids, back to back. Written by the agent; the loader may set another size.
+#[btf_map]
+static LISTS: Array<u32, 131072> = Array::new();
+/// Rings, back to back; memory-mapped by the agent. The loader may set another size: 64 smallest rings.
+#[btf_map]
+static RINGS: Array<RingSlot, 261952, { BPF_F_MMAPABLE as usize }> = Array::new();
+/// (Frontend, node) -> 1 if that node owns a backend of it. Written by the agent.
+#[btf_map]
+static OWNERS: HashMap<OwnerKey, u32, 65536, LAZY> = HashMap::new();
+/// Reply tuple at the backend -> flow. Written by the programs; full: the least recently used goes.
+#[btf_map]
+static CONNTRACK4: LruHashMap<FlowKey, Conntrack, 65536> = LruHashMap::new();
+/// Tuple -> per-packet VIP translation. Written by the programs; full: the least recently used goes.
+#[btf_map]
+static VIPFLOWS4: LruHashMap<FlowKey, VipFlow, 16384> = LruHashMap::new();
+/// Endpoint id modulo the size -> 1 if it has had per-packet VIP flows. Written by the programs.
+#[btf_map]
+static VIPUSERS: Array<u32, { VIP_USERS as usize }> = Array::new();
+/// Network namespace cookie -> its endpoint. Written by the agent.
+#[btf_map]
+static NETNS: HashMap<u64, SocketEndpoint, 4096, LAZY> = HashMap::new();
+/// Socket cookie modulo the size -> its last connect. Written by the programs; newer connects overwrite.
+#[btf_map]
+static SEEN: Array<Seen, { SEEN_SLOTS as usize }> = Array::new();
+/// UDP socket -> its first frontend. Written by the programs, freed with the socket.
+#[btf_map]
+static PEER: SkStorage<Peer> = SkStorage::new();
+/// (UDP socket, backend) -> frontend, for sockets with several. Written by the programs.
+#[btf_map]
+static REV: LruHashMap<RevKey, Dialled, 16384> = LruHashMap::new();
 
 /// The answers.
 pub struct Maps;

@@ -37,7 +37,7 @@ fn the_host_may_not_speak_for_overlay_addresses_vips_or_martians() {
 fn other_protocols_than_ipv4_and_arp_are_named() {
     let mut d = Datapath::load();
     let c1 = d.at.c1;
-    let typed = |ether_type| Frame { ether_type, ..udp(C1, 1, C2, 2) };
+    let typed = |ether_type| Frame { ether_type, ..udp(C1, 1, C2, 2).payload([0; 40]) };
     d.from(c1, typed(0x86dd)).dropped(DropReason::Ipv6NotServed);
     d.from(c1, typed(0x8100)).dropped(DropReason::OtherEtherType);
     d.from(c1, typed(0x88cc)).dropped(DropReason::OtherEtherType);

@@ -105,7 +105,7 @@ fn the_inner_packet_must_be_ipv4_and_as_long_as_it_says() {
     let mut other = good().bytes();
     other[62..64].copy_from_slice(&[0x86, 0xdd]);
     d.arrives(other).dropped(DropReason::TunnelInnerType);
-    for (at, byte) in [(64, 0x65), (64, 0x43), (66, 0x10), (67, 10), (67, 41)] {
+    for (at, byte) in [(64, 0x65), (64, 0x43), (66, 0x10), (67, 10), (67, 45)] {
         let mut p = good().bytes();
         p[at] = byte;
         d.arrives(p).dropped(DropReason::TunnelInnerHeader);

@@ -10,7 +10,7 @@ fn what_is_not_ours_is_left_to_the_next_program() {
     d.arrives(tcp(OUTSIDE, 1, STRANGER, 22)).passed();
     d.arrives(udp(H2, 1, H1, GOSSIP_PORT)).passed();
     d.arrives(Frame { ether_type: 0x0806, ..udp(OUTSIDE, 1, H1, 2) }).passed();
-    d.arrives(Frame { ether_type: 0x86dd, ..udp(OUTSIDE, 1, H1, 2) }).passed();
+    d.arrives(Frame { ether_type: 0x86dd, ..udp(OUTSIDE, 1, H1, 2).payload([0; 40]) }).passed();
     // The tunnel port of another address is somebody else's.
     d.arrives(udp(H2, 1, STRANGER, TUNNEL_PORT)).passed();
 }
