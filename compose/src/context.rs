@@ -1,0 +1,63 @@
+//! What travels along while a stack is read: inputs, the report, budgets, and what to check once all services are known.
+
+use std::collections::BTreeMap;
+
+use remuda_api::spec::Protocol;
+
+use crate::limits::{EXPANDED_MAX_BYTES, PORTS_MAX};
+use crate::report::{Place, Report};
+
+pub(crate) struct Context<'a> {
+    pub env: &'a BTreeMap<String, String>,
+    pub stack: &'a str,
+    pub report: Report,
+    /// What may still be built from the files, bytes.
+    pub bytes_left: usize,
+    /// Ports the stack may still name.
+    pub ports_left: usize,
+    pub references: References,
+}
+
+/// Mentions of other things of the stack, to be looked up when everything is read.
+#[derive(Default)]
+pub(crate) struct References {
+    /// Network names services attach to.
+    pub networks: Vec<(String, Place)>,
+    pub depends_on: Vec<Dependency>,
+    pub published: Vec<Published>,
+}
+
+pub(crate) struct Dependency {
+    pub from: String,
+    pub to: String,
+    /// `required: false` was not said.
+    pub is_required: bool,
+    pub place: Place,
+}
+
+pub(crate) struct Published {
+    pub port: u16,
+    pub protocol: Protocol,
+    pub service: String,
+    pub place: Place,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(env: &'a BTreeMap<String, String>, stack: &'a str) -> Self {
+        Self {
+            env,
+            stack,
+            report: Report::default(),
+            bytes_left: EXPANDED_MAX_BYTES,
+            ports_left: PORTS_MAX,
+            references: References::default(),
+        }
+    }
+
+    /// Takes `bytes` from the budget; false when it is spent.
+    pub(crate) fn spend(&mut self, bytes: usize) -> bool {
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
