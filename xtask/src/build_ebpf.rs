@@ -27,6 +27,17 @@ pub const OBJECT: &str = "target/ebpf/bpfel-unknown-none/release/remuda-ebpf";
 /// Hash of everything the object was made of, written after the last check passed.
 const STAMP: &str = "target/ebpf/remuda-ebpf.stamp";
 
+/// The shared release profile, changed to what the verifier needs: everything inlined, no panic machinery.
+const PROFILE: [&str; 7] = [
+    "opt-level=3",
+    "lto=true",
+    "codegen-units=1",
+    "panic=\"abort\"",
+    "overflow-checks=false",
+    "debug=2",
+    "incremental=false",
+];
+
 pub fn run(args: &Args) -> Result<()> {
     if args.force {
         let _ = fs::remove_file(cargo::at(STAMP));
@@ -62,16 +73,11 @@ fn compile(toolchain: &toolchain::Toolchain) -> Result<()> {
     let flags = ["-Clinker=bpf-linker", "-Cdebuginfo=2", "-Clink-arg=--btf"].join("\x1f");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(toolchain.linker_dir.clone()).chain(std::env::split_paths(&path)))?;
-    let mut command = cargo::cargo(&[
-        "build",
-        "--release",
-        "-Z",
-        "build-std=core",
-        "--target",
-        "bpfel-unknown-none",
-        "--bin",
-        "remuda-ebpf",
-    ]);
+    let mut command = cargo::cargo(&["build", "--release", "-Z", "build-std=core", "--target", "bpfel-unknown-none"]);
+    command.args(["--package", "remuda-ebpf", "--bin", "remuda-ebpf"]);
+    for setting in PROFILE {
+        command.args(["--config", &format!("profile.release.{setting}")]);
+    }
     command
         .current_dir(cargo::at("ebpf"))
         .env("PATH", path)
@@ -101,6 +107,7 @@ fn check(object: &Path) -> Result<()> {
 /// Sources, manifests and toolchain as one number; starts no process, so that nothing changed costs milliseconds.
 fn fingerprint() -> Result<String> {
     let mut hasher = DefaultHasher::new();
+    PROFILE.hash(&mut hasher);
     let mut files = vec![
         cargo::at("Cargo.toml"),
         cargo::at("Cargo.lock"),
