@@ -37,27 +37,51 @@ pub fn install(packages: &[Package]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = missing.iter().map(|package| package.name.as_str()).collect();
-    if !nix::unistd::geteuid().is_root() || !Path::new("/usr/bin/apt-get").exists() {
-        let reasons: Vec<String> =
-            missing.iter().map(|package| format!("  {}: needed for {}", package.name, package.needed_for)).collect();
-        bail!(
-            "missing:\n{}\nrun: sudo apt-get update && sudo apt-get install -y {}",
-            reasons.join("\n"),
-            names.join(" ")
-        );
-    }
-    for package in &missing {
-        println!("installing {}: needed for {}", package.name, package.needed_for);
-    }
+    must_be_able(&missing)?;
+    announce(&missing);
     let _quiet = NoServices::hold()?;
-    if !apt_get("install", &names)? {
+    if !apt_get("install", &names(&missing))? {
         println!("updating the package lists: the ones here do not lead to these packages");
         apt_get("update", &[])?;
-        if !apt_get("install", &names)? {
-            let log = fs::read_to_string(LOG).unwrap_or_default();
-            bail!("apt-get could not install {}:\n{}", names.join(" "), last_lines(&log, 15));
-        }
+        install_or_explain(&missing)?;
+    }
+    Ok(())
+}
+
+/// Installs or updates `packages` to what the archives have today: an older version is known not to do.
+pub fn install_newest(packages: &[Package]) -> Result<()> {
+    let packages: Vec<&Package> = packages.iter().collect();
+    must_be_able(&packages)?;
+    println!("updating the package lists: the newest of these is needed");
+    apt_get("update", &[])?;
+    announce(&packages);
+    let _quiet = NoServices::hold()?;
+    install_or_explain(&packages)
+}
+
+/// Root on a Debian, or the command to run.
+fn must_be_able(packages: &[&Package]) -> Result<()> {
+    if nix::unistd::geteuid().is_root() && Path::new("/usr/bin/apt-get").exists() {
+        return Ok(());
+    }
+    let reasons: Vec<String> = packages.iter().map(|p| format!("  {}: needed for {}", p.name, p.needed_for)).collect();
+    let names = names(packages).join(" ");
+    bail!("missing:\n{}\nrun: sudo apt-get update && sudo apt-get install -y {names}", reasons.join("\n"));
+}
+
+fn announce(packages: &[&Package]) {
+    packages.iter().for_each(|package| println!("installing {}: needed for {}", package.name, package.needed_for));
+}
+
+fn names<'a>(packages: &[&'a Package]) -> Vec<&'a str> {
+    packages.iter().map(|package| package.name.as_str()).collect()
+}
+
+fn install_or_explain(packages: &[&Package]) -> Result<()> {
+    let names = names(packages);
+    if !apt_get("install", &names)? {
+        let log = fs::read_to_string(LOG).unwrap_or_default();
+        bail!("apt-get could not install {}:\n{}", names.join(" "), last_lines(&log, 15));
     }
     Ok(())
 }

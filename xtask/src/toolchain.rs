@@ -17,6 +17,10 @@ pub struct Toolchain {
 /// Debian's compiler for browsers: kept newer than the distribution, with its LLVM beside it.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const LINKER_VERSION: &str = "0.13.0";
+/// The workspace's rust-version: `abi/` and `ebpf/` are built by this compiler too.
+const OLDEST_RUST: (u32, u32) = (1, 95);
+/// LLVM majors that this bpf-linker can be built against.
+const LINKER_LLVM: std::ops::RangeInclusive<u32> = 21..=23;
 
 /// Finds a usable toolchain; as root on Debian installs what is missing.
 pub fn find() -> Result<Toolchain> {
@@ -43,11 +47,16 @@ fn sysroot_of(rustc: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(out.trim()))
 }
 
+/// New enough for our sources and for the linker.
+fn is_usable(rustc: &Path) -> bool {
+    version_of(rustc).is_ok_and(|version| version.number >= OLDEST_RUST && LINKER_LLVM.contains(&version.llvm_major))
+}
+
 /// A rustup nightly that has rust-src and whose LLVM this machine can link against.
 fn nightly_with_sources() -> Option<PathBuf> {
     let which = Command::new("rustup").args(["which", "--toolchain", "nightly", "rustc"]).output().ok()?;
     let rustc = PathBuf::from(String::from_utf8(which.stdout).ok()?.trim());
-    if !which.status.success() || !has_sources(&sysroot_of(&rustc)?) {
+    if !which.status.success() || !has_sources(&sysroot_of(&rustc)?) || !is_usable(&rustc) {
         return None;
     }
     let llvm_major = version_of(&rustc).ok()?.llvm_major;
@@ -57,26 +66,40 @@ fn nightly_with_sources() -> Option<PathBuf> {
 
 fn debian_with_sources() -> Option<PathBuf> {
     let rustc = PathBuf::from(DEBIAN_RUSTC);
-    (rustc.exists() && has_sources(&sysroot_of(&rustc)?)).then_some(rustc)
+    (rustc.exists() && has_sources(&sysroot_of(&rustc)?) && is_usable(&rustc)).then_some(rustc)
 }
 
 fn install_debian() -> Result<PathBuf> {
-    println!("no nightly with rust-src (and its LLVM) and no Debian rustc with sources: taking Debian's");
-    apt::install(&[
+    println!(
+        "no nightly with rust-src (and its LLVM), no Debian rustc with sources that is new enough: taking Debian's"
+    );
+    let packages = [
         Package::new("rustc-web", DEBIAN_RUSTC, "compiling the kernel programs"),
         Package::new("rust-web-src", "/usr/lib/rustlib/src/rust", "building `core` for the BPF target"),
-    ])
-    .context(
+    ];
+    apt::install_newest(&packages).context(
         "no toolchain for the kernel programs. Either Debian's (below), or rustup's:\n  \
          rustup toolchain install nightly --component rust-src   (and the llvm-N-dev its `rustc +nightly -vV` names)",
     )?;
-    debian_with_sources().with_context(|| {
-        format!("{DEBIAN_RUSTC} has no sources of core after installing rust-web-src; is another rustc there?")
-    })
+    debian_with_sources().with_context(too_old)
+}
+
+fn too_old() -> String {
+    let found = version_of(Path::new(DEBIAN_RUSTC)).map_or("no rustc".into(), |version| version.release);
+    let (major, minor) = OLDEST_RUST;
+    format!(
+        "{DEBIAN_RUSTC} is {found}, or its sources are missing; needed: {major}.{minor} or newer, with LLVM {} to {}. \
+         Debian keeps rustc-web new in bookworm-security: is this line in /etc/apt/sources.list?\n  \
+         deb http://deb.debian.org/debian-security bookworm-security main",
+        LINKER_LLVM.start(),
+        LINKER_LLVM.end()
+    )
 }
 
 struct Version {
+    /// As `rustc -V` says it.
     release: String,
+    number: (u32, u32),
     llvm_major: u32,
 }
 
@@ -86,7 +109,10 @@ fn version_of(rustc: &Path) -> Result<Version> {
     let llvm_major = llvm
         .and_then(|version| version.split('.').next()?.parse().ok())
         .with_context(|| format!("{} -vV names no LLVM version", rustc.display()))?;
-    Ok(Version { release: text.lines().next().unwrap_or("rustc").to_owned(), llvm_major })
+    let release = text.lines().next().unwrap_or("rustc").to_owned();
+    let mut numbers = release.split([' ', '.']).skip(1).filter_map(|part| part.parse().ok());
+    let number = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    Ok(Version { release, number, llvm_major })
 }
 
 /// The directory of a bpf-linker of this LLVM; builds one when there is none.
