@@ -74,7 +74,7 @@ pub(crate) fn processes(name: &str, underlay: &Underlay) -> Vec<u32> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         netns::inode(&proc.join("ns/net")).is_some_and(|inode| inodes.contains(&inode))
             || fs::read(proc.join("environ")).is_ok_and(|environ| contains(&environ, mark.as_bytes()))
-            || process::argv(*pid).iter().any(|argument| argument.contains(&below))
+            || is_agent_below(&process::argv(*pid), &below)
     };
     let roots: Vec<u32> = process::all().into_iter().filter(is_ours).collect();
     let mut found = process::trees(&roots);
@@ -129,8 +129,16 @@ pub(crate) fn bpf_root(name: &str) -> PathBuf {
 }
 
 fn is_agent(argv: &[String]) -> bool {
-    let is_remuda = argv.first().is_some_and(|program| program.ends_with("/remuda") || program == "remuda");
-    is_remuda && argv.get(1).is_some_and(|verb| verb == "agent" || verb == "server")
+    is_remuda(argv) && argv.get(1).is_some_and(|verb| verb == "agent" || verb == "server")
+}
+
+/// A `remuda` of any kind that works on files below this directory; somebody's `tail` of a log is not.
+fn is_agent_below(argv: &[String], directory: &str) -> bool {
+    is_remuda(argv) && argv.iter().any(|argument| argument.starts_with(directory))
+}
+
+fn is_remuda(argv: &[String]) -> bool {
+    argv.first().is_some_and(|program| program.ends_with("/remuda") || program == "remuda")
 }
 
 /// `remuda` directories on every mounted cgroup hierarchy.
@@ -197,7 +205,7 @@ mod tests {
         mount(Some("tmpfs"), &data_dir.join("mnt"), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
         // A workload: below its agent, and in a network namespace of its own.
         let argv = ["sh", "-c", "unshare --net sleep 1000 & wait"].map(str::to_owned);
-        let log = data_dir.join("agent.log");
+        let log = data_dir.join("remuda.log");
         let agent = crate::netns::spawn_detached(&underlay.host(HOST), &argv, &[], Stdio::null(), &log).unwrap();
         wait_until("the workload runs", Duration::from_secs(10), || process::trees(&[agent.id()]).len() >= 2).unwrap();
         let there = residue(name);

@@ -1,6 +1,7 @@
 //! Which processes of the product run on which host of a lab, with which arguments.
 
 use crate::clean::{MARK, bpf_root};
+use crate::lab::DEFAULT;
 use crate::state::{Client, Host, Server, State};
 use crate::underlay::{Underlay, host_name};
 use crate::{Options, Source, assignment, netns, process, wait_for};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// An agent that was asked to stop has this long.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
-const LOG: &str = "agent.log";
+const LOG: &str = "remuda.log";
 /// MTU of the lab's uplinks is 1500, the tunnel takes 50.
 const ENDPOINT_MTU: u32 = 1450;
 const API_PORT: u16 = 8443;
@@ -101,23 +102,26 @@ fn version(remuda: &Path) -> String {
     text.unwrap_or_default()
 }
 
-/// Marks the process as this lab's, and keeps labs that share one kernel out of each other's pins.
-fn environment(host: &Host) -> Vec<(&'static str, String)> {
-    let lab = host.data_dir.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    let root = host.bpf_dir.parent().unwrap_or(Path::new("/sys/fs/bpf")).display().to_string();
-    vec![(MARK, lab), ("REMUDA_BPF_ROOT", root)]
+/// Starts `argv` on the host, in its network namespace only; what it says goes to a log in `data_dir`.
+///
+/// Its environment marks it as this lab's, and keeps labs that share one kernel out of each other's pins.
+fn spawn(host: &Host, data_dir: &Path, argv: &[String], stdin: Stdio) -> Result<u32> {
+    let lab = lab_of(&host.netns).to_owned();
+    let environment = [(MARK, lab.clone()), ("REMUDA_BPF_ROOT", bpf_root(&lab).display().to_string())];
+    Ok(netns::spawn_detached(&host.netns, argv, &environment, stdin, &data_dir.join(LOG))?.id())
 }
 
-fn spawn(host: &Host, argv: &[String], stdin: Stdio) -> Result<u32> {
-    let log = host.data_dir.join(LOG);
-    Ok(netns::spawn_detached(&host.netns, argv, &environment(host), stdin, &log)?.id())
+/// The lab that a host's namespace belongs to: `remuda-h1` the default one, `remuda-NAME-h1` lab NAME.
+fn lab_of(netns: &str) -> &str {
+    let middle = netns.strip_prefix("remuda-").and_then(|rest| rest.rsplit_once('-'));
+    middle.map_or(DEFAULT, |(name, _)| name)
 }
 
 fn start_from_files(state: &mut State) -> Result<Instant> {
     let ips: Vec<String> = state.hosts.iter().map(|host| host.underlay_ip.clone()).collect();
     for (index, host) in state.hosts.iter_mut().enumerate() {
         assignment::write(&assignment_path(&host.data_dir), &assignment::bare(index, &ips, ENDPOINT_MTU))?;
-        host.agent_pid = spawn(host, &host.argv, Stdio::null())?;
+        host.agent_pid = spawn(host, &host.data_dir, &host.argv, Stdio::null())?;
     }
     let last_started = Instant::now();
     state.hosts.iter().try_for_each(wait_for_dataplane)?;
@@ -147,7 +151,7 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     let mut argv = vec![options.remuda.display().to_string(), "server".into()];
     argv.extend(host_args(&first.data_dir, &first.name, &first.underlay_ip));
     argv.extend(options.extra_args.iter().cloned());
-    let pid = spawn(first, &argv, Stdio::null())?;
+    let pid = spawn(first, &first.data_dir, &argv, Stdio::null())?;
     first.agent_pid = pid;
     first.argv = argv.clone();
     state.api = Some(format!("https://{}:{API_PORT}", first.underlay_ip));
@@ -164,7 +168,22 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     }
     let last_started = Instant::now();
     wait_for_fleet(state)?;
+    find_servers_agent(&mut state.hosts[0]);
     Ok(last_started)
+}
+
+/// A server starts the agent of its own host as a process of its own, with a directory below the server's.
+fn find_servers_agent(host: &mut Host) {
+    let below = process::trees(&[host.agent_pid]);
+    let agent = below.into_iter().find(|pid| process::argv(*pid).get(1).is_some_and(|verb| verb == "agent"));
+    let Some(pid) = agent else { return };
+    let argv = process::argv(pid);
+    if let Some(data_dir) = argv.iter().skip_while(|argument| *argument != "--data-dir").nth(1) {
+        host.data_dir = PathBuf::from(data_dir);
+        host.admin_socket = host.data_dir.join("admin.sock");
+    }
+    host.agent_pid = pid;
+    host.argv = argv;
 }
 
 /// The token and the server's address of `echo TOKEN | remuda agent --server ADDR:8443 --token-file -`.
@@ -190,7 +209,7 @@ fn join_host(host: &mut Host, join: &Join) -> Result<()> {
     let (reader, mut writer) = std::io::pipe()?;
     writeln!(writer, "{}", join.token)?;
     drop(writer);
-    host.agent_pid = spawn(host, &argv, Stdio::from(reader))?;
+    host.agent_pid = spawn(host, &host.data_dir, &argv, Stdio::from(reader))?;
     Ok(())
 }
 
@@ -259,18 +278,21 @@ pub(crate) fn start_again(state: &mut State, who: &str) -> Result<()> {
     if process::is_alive(pid_of(state, who)?) {
         bail!("{who} runs already");
     }
-    let server_pid = state.server.as_ref().map(|server| server.pid);
-    let index =
-        state.hosts.iter().position(|host| host.name == who || (who == "server" && Some(host.agent_pid) == server_pid));
-    let host = &mut state.hosts[index.with_context(|| format!("no host {who} in this lab"))?];
-    host.agent_pid = spawn(host, &host.argv, Stdio::null())?;
-    if let Some(server) = state.server.as_mut().filter(|server| server.data_dir == host.data_dir) {
-        server.pid = host.agent_pid;
-    }
-    if state.api.is_some() {
-        wait_for_fleet(state)
-    } else {
-        wait_for_dataplane(&state.hosts[index.unwrap_or_default()])
+    match &mut state.server {
+        Some(server) if who == "server" => {
+            let host = state.hosts.iter_mut().find(|host| host.netns == server.netns).context("the server's host")?;
+            server.pid = spawn(host, &server.data_dir, &server.argv, Stdio::null())?;
+            host.agent_pid = server.pid;
+            wait_for_fleet(state)?;
+            find_servers_agent(&mut state.hosts[0]);
+            Ok(())
+        }
+        _ => {
+            let index = state.hosts.iter().position(|host| host.name == who).context("no such host")?;
+            let host = &mut state.hosts[index];
+            host.agent_pid = spawn(host, &host.data_dir, &host.argv, Stdio::null())?;
+            if state.api.is_some() { wait_for_fleet(state) } else { wait_for_dataplane(&state.hosts[index]) }
+        }
     }
 }
 
@@ -286,6 +308,11 @@ pub(crate) fn last_log(data_dir: &Path, lines: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hosts_namespace_says_which_lab_it_is_of() {
+        assert_eq!(["remuda-h1", "remuda-net-12-h3"].map(lab_of), ["default", "net-12"]);
+    }
 
     #[test]
     fn the_join_line_is_found_in_what_the_server_says() {

@@ -203,9 +203,10 @@ impl Lab {
 
     /// The last lines a host's agent (or `server`) wrote.
     pub fn log(&self, who: &str, lines: usize) -> String {
-        let data_dir = match (who, &self.state.server) {
-            ("server", Some(server)) => server.data_dir.clone(),
-            (host, _) => dir(&self.name).join(host),
+        // The server's agent writes where the server does.
+        let data_dir = match &self.state.server {
+            Some(server) if who == "server" => server.data_dir.clone(),
+            _ => dir(&self.name).join(who),
         };
         fleet::last_log(&data_dir, lines)
     }

@@ -177,7 +177,7 @@ fn status(json: bool) -> Result<()> {
     for host in &lab.state.hosts {
         let state = if process::is_alive(host.agent_pid) { "runs" } else { "ended" };
         let megabytes = process::rss_bytes(host.agent_pid) as f64 / 1e6;
-        let log = host.data_dir.join("agent.log");
+        let log = lab.dir().join(&host.name).join("remuda.log");
         let (name, node, ip, netns, pid) = (&host.name, host.node_id, &host.underlay_ip, &host.netns, host.agent_pid);
         println!("{name:<6} {node:>4} {ip:<15} {netns:<14} {pid:>7} {megabytes:>5.1} MB  {state:<6} {}", log.display());
     }
