@@ -1,0 +1,22 @@
+//! One file per command.
+
+pub mod agent;
+pub mod completion;
+pub mod config;
+pub mod dns;
+pub mod down;
+pub mod events;
+pub mod exec;
+pub mod hold;
+pub mod host;
+pub mod inspect;
+pub mod leave;
+pub mod logs;
+pub mod ps;
+pub mod scale;
+pub mod server;
+pub mod services;
+pub mod token;
+pub mod up;
+pub mod version;
+pub mod wait;

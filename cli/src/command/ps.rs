@@ -1,0 +1,45 @@
+//! `remuda ps`: containers.
+
+use std::process::ExitCode;
+
+use remuda_api::resource::{Container, Stack};
+
+use crate::client::{Client, Refusal};
+use crate::failure::{Failure, Outcome};
+use crate::listing::{OutputArgs, print};
+use crate::name;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only this stack, or this service of it (shop or shop/web)
+    #[arg(value_name = "STACK[/SERVICE]")]
+    scope: Option<String>,
+    /// Only what is placed on this host
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub async fn run(args: Args, client: &Client) -> Outcome {
+    let (stack, service) = match &args.scope {
+        Some(scope) => {
+            let (stack, service) = scope.split_once('/').map_or((scope.as_str(), None), |(a, b)| (a, Some(b)));
+            (Some(stack_named(client, stack).await?), service)
+        }
+        None => (None, None),
+    };
+    let given = [("stack", stack.as_deref()), ("service", service), ("host", args.host.as_deref())];
+    let query: Vec<(&str, &str)> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    let containers: Vec<Container> =
+        client.look_up_query(&["containers"], &query).await.map_err(Refusal::into_failure)?;
+    print(&containers, args.output.output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The stack of this name or beginning.
+pub async fn stack_named(client: &Client, typed: &str) -> Result<String, Failure> {
+    let stacks: Vec<Stack> = client.get(&["stacks"]).await?;
+    let names: Vec<String> = stacks.into_iter().map(|stack| stack.name).collect();
+    name::one_of("stack", typed, &names, "remuda stacks").cloned()
+}

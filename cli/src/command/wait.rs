@@ -1,0 +1,52 @@
+//! `remuda wait`: returns when a stack or service is as wanted.
+
+use std::time::Duration;
+
+use super::ps::stack_named;
+use crate::client::Client;
+use crate::converge::{DEFAULT_TIMEOUT, Goal, converge, look};
+use crate::failure::{Failure, Outcome};
+use crate::name;
+use crate::progress::{Scope, Want};
+use crate::quantity;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// What to wait for: shop, or shop/web
+    #[arg(value_name = "STACK[/SERVICE]")]
+    name: String,
+    /// How it shall be
+    #[arg(long = "for", value_enum, default_value_t = Want::Healthy, value_name = "STATE")]
+    want: Want,
+    /// How long to wait
+    #[arg(long, default_value = DEFAULT_TIMEOUT, value_name = "TIME", value_parser = quantity::duration)]
+    timeout: Duration,
+}
+
+pub async fn run(args: Args, client: &Client) -> Outcome {
+    let scope = scope(&args, client).await?;
+    let state = match args.want {
+        Want::Running => "running",
+        Want::Healthy => "healthy",
+        Want::Gone => "gone",
+    };
+    let done = format!("{} is {state}", args.name);
+    converge(client, &[Goal { scope, want: args.want, generation: 0, timeout: args.timeout, done }]).await
+}
+
+/// What is already gone needs no name that exists; everything else does.
+async fn scope(args: &Args, client: &Client) -> Result<Scope, Failure> {
+    let (stack, service) = match args.name.contains('/') {
+        true => name::service_of(&args.name).map(|(stack, service)| (stack, Some(service)))?,
+        false => (args.name.as_str(), None),
+    };
+    if args.want == Want::Gone {
+        return Ok(Scope { stack: stack.to_owned(), services: service.map(|name| vec![name.to_owned()]) });
+    }
+    let stack = stack_named(client, stack).await?;
+    let Some(service) = service else { return Ok(Scope { stack, services: None }) };
+    let seen = look(client).await?;
+    let names: Vec<String> = seen.services.into_iter().filter(|s| s.stack == stack).map(|s| s.name).collect();
+    let service = name::one_of("service", service, &names, "remuda services")?.clone();
+    Ok(Scope { stack, services: Some(vec![service]) })
+}

@@ -1,0 +1,98 @@
+//! From `-f FILE` to a stack: reads what is needed, shows everything that is wrong.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use remuda_compose::{FILE_MAX_BYTES, Loaded, SourceFile};
+
+use crate::failure::{Context, Failure};
+use crate::{env_file, source_line};
+
+/// Names looked for in this order where no `-f` is given, as Compose does.
+const DEFAULT_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+/// Means standard input.
+const STDIN: &str = "-";
+
+#[derive(clap::Args)]
+pub struct FileArgs {
+    /// Compose file, `-` for standard input [default: compose.yaml or docker-compose.yml here]
+    #[arg(short, long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// The stack the files describe; notices are printed, problems are printed all at once.
+pub fn load(args: &FileArgs, stack: &str) -> Result<Loaded, Failure> {
+    let paths = paths(args)?;
+    let env = environment(&paths)?;
+    let mut files = Vec::new();
+    for path in &paths {
+        let bytes = read(path)?;
+        files.push(
+            SourceFile::from_bytes(path.display().to_string(), bytes).map_err(|problem| refuse(&[problem], &[]))?,
+        );
+    }
+    let loaded = remuda_compose::load(&files, &env, stack).map_err(|problems| refuse(&problems, &files))?;
+    eprint!("{}", source_line::notices(&loaded.notices));
+    Ok(loaded)
+}
+
+fn refuse(problems: &[remuda_compose::Problem], files: &[SourceFile]) -> Failure {
+    eprint!("{}", source_line::problems(problems, files));
+    match problems.len() {
+        1 => eprintln!("1 problem; nothing was changed"),
+        count => eprintln!("{count} problems; nothing was changed"),
+    }
+    Failure::shown()
+}
+
+fn paths(args: &FileArgs) -> Result<Vec<PathBuf>, Failure> {
+    if !args.files.is_empty() {
+        return Ok(args.files.clone());
+    }
+    let found = DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+    found.map(|path| vec![path]).ok_or_else(|| {
+        Failure::usage(format!("there is no Compose file here ({})", DEFAULT_FILES.join(", ")))
+            .advice("name it with -f FILE")
+    })
+}
+
+/// One byte more than is allowed is enough to know that it is too much.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = FILE_MAX_BYTES as u64 + 1;
+    let read = if path.as_os_str() == STDIN {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.cannot(format!("read {}", path.display())).map_err(|failure| failure.advice("check -f FILE"))?;
+    Ok(bytes)
+}
+
+/// `.env` beside the first file, overruled by the environment of this command.
+fn environment(paths: &[PathBuf]) -> Result<BTreeMap<String, String>, Failure> {
+    let directory = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
+    let mut env = dot_env(&directory.join(".env"))?;
+    env.extend(
+        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))),
+    );
+    Ok(env)
+}
+
+fn dot_env(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(FILE_MAX_BYTES as u64).read_to_end(&mut bytes)) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+            return Ok(BTreeMap::new());
+        }
+        read => read.cannot(format!("read {}", path.display()))?,
+    };
+    env_file::parse(&String::from_utf8_lossy(&bytes)).map_err(|lines| {
+        let lines = lines.into_iter().take(20).map(|line| format!("{}:{line}: no KEY=VALUE", path.display()));
+        Failure::new(format!("{} is not understood", path.display()))
+            .details(lines)
+            .advice("write KEY=VALUE, one a line; # begins a comment")
+    })
+}

@@ -1,0 +1,135 @@
+//! Waiting until the fleet is as asked, awake only when the server says that something changed.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+
+use crate::client::{Client, EventStream, Refusal};
+use crate::display::Display;
+use crate::failure::{Failure, Outcome};
+use crate::progress::{Progress, Scope, Seen, Want, measure};
+
+/// `--timeout` where nothing is said.
+pub const DEFAULT_TIMEOUT: &str = "60s";
+/// A watch that is silent for this long is asked again: the connection may be dead without saying so.
+const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+/// First and last pause before a lost server is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LAST: Duration = Duration::from_secs(2);
+
+/// What to wait for, and how long.
+pub struct Goal {
+    pub scope: Scope,
+    pub want: Want,
+    /// Hosts must have done every step of this generation; 0 = any.
+    pub generation: u64,
+    pub timeout: Duration,
+    /// Words for success: `shop is up`.
+    pub done: String,
+}
+
+/// Follows until done, detached by Ctrl-C, or out of time.
+pub async fn converge(client: &Client, goals: &[Goal]) -> Outcome {
+    let started = Instant::now();
+    let mut display = Display::new(goals.iter().map(|goal| goal.scope.services.as_ref().map_or(1, Vec::len)).sum());
+    let outcome = tokio::select! {
+        outcome = follow(client, goals, &mut display) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            display.end();
+            eprintln!("detached: the fleet goes on with it; `{}` waits for it again", again(goals));
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    display.end();
+    outcome?;
+    let words: Vec<&str> = goals.iter().map(|goal| goal.done.as_str()).collect();
+    eprintln!("{} ({:.1} s)", words.join(", "), started.elapsed().as_secs_f64());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command that waits for the same.
+fn again(goals: &[Goal]) -> String {
+    let of = |goal: &Goal| {
+        let gone = if goal.want == Want::Gone { " --for gone" } else { "" };
+        match &goal.scope.services {
+            Some(names) if names.len() == 1 => format!("remuda wait {}/{}{gone}", goal.scope.stack, names[0]),
+            _ => format!("remuda wait {}{gone}", goal.scope.stack),
+        }
+    };
+    goals.first().map(of).unwrap_or_default()
+}
+
+async fn follow(client: &Client, goals: &[Goal], display: &mut Display) -> Result<(), Failure> {
+    let limit = goals.iter().map(|goal| goal.timeout).max().unwrap_or_default();
+    let deadline = tokio::time::Instant::now() + limit;
+    let mut last = None;
+    let mut pause = RETRY_FIRST;
+    loop {
+        let attempt = timeout_at(deadline, watch(client, goals, display, &mut last, &mut pause)).await;
+        match attempt {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(lost)) if last.is_none() => return Err(lost),
+            Ok(Err(_)) => {
+                display.say("the server does not answer; trying again (the fleet goes on without it)");
+                if timeout_at(deadline, tokio::time::sleep(pause)).await.is_err() {
+                    return Err(out_of_time(limit, last));
+                }
+                pause = (pause * 2).min(RETRY_LAST);
+            }
+            Err(_) => return Err(out_of_time(limit, last)),
+        }
+    }
+}
+
+/// Until done; an error means that the server was lost. The watch is opened before the first look, so that no change
+/// falls between the two.
+async fn watch(
+    client: &Client,
+    goals: &[Goal],
+    display: &mut Display,
+    last: &mut Option<Vec<Progress>>,
+    pause: &mut Duration,
+) -> Result<(), Failure> {
+    let mut ticks = client.events(&["watch"], &[]).await.map_err(Refusal::into_failure)?;
+    loop {
+        let seen = look(client).await?;
+        *pause = RETRY_FIRST;
+        let progress: Vec<Progress> =
+            goals.iter().map(|goal| measure(&goal.scope, goal.want, goal.generation, &seen)).collect();
+        progress.iter().for_each(|progress| display.show(progress));
+        let is_done = progress.iter().all(Progress::is_done);
+        *last = Some(progress);
+        if is_done {
+            return Ok(());
+        }
+        next_tick(&mut ticks).await?;
+    }
+}
+
+async fn next_tick(ticks: &mut EventStream) -> Result<(), Failure> {
+    match tokio::time::timeout(SILENCE_LIMIT, ticks.next()).await {
+        Ok(Some(Ok(_))) => {
+            ticks.skip_ready();
+            Ok(())
+        }
+        Ok(Some(Err(failure))) => Err(failure),
+        Ok(None) => Err(Failure::new("the server ended the watch")),
+        Err(_) => Ok(()),
+    }
+}
+
+pub async fn look(client: &Client) -> Result<Seen, Failure> {
+    let (services, containers, hosts) =
+        tokio::try_join!(client.get(&["services"]), client.get(&["containers"]), client.get(&["hosts"]))?;
+    Ok(Seen { services, containers, hosts })
+}
+
+fn out_of_time(limit: Duration, last: Option<Vec<Progress>>) -> Failure {
+    let last = last.unwrap_or_default();
+    let missing: Vec<String> = last.iter().map(Progress::missing).filter(|words| !words.is_empty()).collect();
+    let missing = if missing.is_empty() { "the server did not answer".into() } else { missing.join("; ") };
+    Failure::new(format!("not done after {} s: {missing}", limit.as_secs_f64()))
+        .details(last.iter().flat_map(Progress::reasons))
+        .advice("the fleet goes on trying; `remuda ps` shows where it stands, `remuda logs NAME` what a container said, --timeout waits longer")
+}

@@ -1,0 +1,158 @@
+//! Listings: a table for people, an array with exactly the contract's fields for programs.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::failure::{Context, Failure};
+
+/// `-o`, on every listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    /// More columns, nothing cut.
+    Wide,
+    /// An array of objects.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct OutputArgs {
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// Something that is listed: one row each.
+pub trait Row: Serialize {
+    const COLUMNS: &'static [&'static str];
+    /// Columns that `-o wide` adds.
+    const WIDE: &'static [&'static str];
+    /// Fields that the API has beyond the listing's contract (DESIGN.md section 5); `inspect` shows them.
+    const BEYOND: &'static [&'static str] = &[];
+    /// As many cells as there are columns, the wide ones last.
+    fn cells(&self) -> Vec<String>;
+}
+
+pub fn print<R: Row>(rows: &[R], format: Format) -> Result<(), Failure> {
+    let text = match format {
+        Format::Json => json(&contract(rows)?)?,
+        Format::Wide => table(rows, true, None),
+        Format::Table => table(rows, false, terminal_columns()),
+    };
+    out(&text)
+}
+
+/// The rows with exactly the contract's fields.
+fn contract<R: Row>(rows: &[R]) -> Result<Vec<serde_json::Value>, Failure> {
+    let of = |row: &R| {
+        let mut value = serde_json::to_value(row).cannot("print JSON")?;
+        if let Some(object) = value.as_object_mut() {
+            object.retain(|field, _| !R::BEYOND.contains(&field.as_str()));
+        }
+        Ok(value)
+    };
+    rows.iter().map(of).collect()
+}
+
+/// Pretty JSON with a newline at its end.
+pub fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let mut text = serde_json::to_string_pretty(value).cannot("print JSON")?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Writes to standard output; whoever closed it wanted no more.
+pub fn out(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).cannot("write to standard output")
+}
+
+/// `columns` None = as wide as it gets.
+fn table<R: Row>(rows: &[R], is_wide: bool, columns: Option<u16>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).force_no_tty();
+    if let Some(columns) = columns {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    }
+    let wide = if is_wide { R::WIDE } else { &[] };
+    let width = R::COLUMNS.len() + wide.len();
+    table.set_header(R::COLUMNS.iter().chain(wide).copied());
+    for row in rows {
+        table.add_row(row.cells().into_iter().take(width));
+    }
+    let count = table.column_count();
+    for column in 0..count {
+        if let Some(column) = table.column_mut(column) {
+            column.set_padding((0, 2));
+        }
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn terminal_columns() -> Option<u16> {
+    std::io::stdout().is_terminal().then(|| crate::terminal::size().map(|size| size.columns)).flatten()
+}
+
+/// A cell for something that may not exist.
+pub fn or_dash(value: &Option<impl ToString>) -> String {
+    value.as_ref().map_or_else(|| "-".into(), ToString::to_string)
+}
+
+/// The contract's own word for a state: what serde writes.
+pub fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Horse {
+        name: &'static str,
+        legs: u8,
+    }
+
+    impl Row for Horse {
+        const COLUMNS: &'static [&'static str] = &["NAME"];
+        const WIDE: &'static [&'static str] = &["LEGS"];
+        fn cells(&self) -> Vec<String> {
+            vec![self.name.into(), self.legs.to_string()]
+        }
+    }
+
+    const HERD: [Horse; 2] = [Horse { name: "ed", legs: 4 }, Horse { name: "black beauty", legs: 4 }];
+
+    #[test]
+    fn a_table_has_a_header_and_no_lines() {
+        assert_eq!(table(&HERD, false, None), "NAME\ned\nblack beauty\n");
+    }
+
+    #[test]
+    fn wide_adds_columns() {
+        assert_eq!(table(&HERD, true, None), "NAME          LEGS\ned            4\nblack beauty  4\n");
+    }
+
+    #[test]
+    fn a_narrow_terminal_wraps_instead_of_losing_text() {
+        let text = table(&HERD, false, Some(8));
+        assert!(text.contains("black") && text.contains("beauty") && text.lines().count() == 4, "{text}");
+    }
+
+    #[test]
+    fn an_empty_listing_is_a_header_or_an_empty_array() {
+        assert_eq!(table::<Horse>(&[], false, None), "NAME\n");
+        assert_eq!(json(&Vec::<Horse>::new()).unwrap(), "[]\n");
+    }
+
+    #[test]
+    fn states_print_in_the_contracts_words() {
+        assert_eq!(word(&remuda_api::resource::HostState::ControlLost), "control-lost");
+    }
+}

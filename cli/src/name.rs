@@ -1,0 +1,252 @@
+//! What a typed name means: a container, a service, or the beginning of exactly one of them.
+
+use remuda_api::resource::{Container, Service};
+
+use crate::client::Client;
+use crate::failure::Failure;
+
+/// Most names listed in an error.
+const SHOWN_MAX: usize = 8;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Container(String),
+    Service { stack: String, service: String },
+}
+
+/// What exists, as far as names go.
+#[derive(Default)]
+pub struct Known {
+    pub containers: Vec<Container>,
+    pub services: Vec<Service>,
+}
+
+impl Known {
+    pub async fn ask(client: &Client) -> Result<Self, Failure> {
+        let (containers, services) = tokio::try_join!(client.get(&["containers"]), client.get(&["services"]))?;
+        Ok(Self { containers, services })
+    }
+
+    /// A container's or service's name, or the unambiguous beginning of one.
+    pub fn target(&self, name: &str) -> Result<Target, Failure> {
+        let (exact, begun) = self.matches(name);
+        match (exact.first(), begun.as_slice()) {
+            (Some(target), _) => Ok(target.clone()),
+            (None, [only]) => Ok(only.clone()),
+            (None, []) => Err(self.unknown(name)),
+            (None, many) => Err(ambiguous(name, many.iter().map(Target::name).collect())),
+        }
+    }
+
+    /// One container: the named one, or the first running one of the named service.
+    pub fn container(&self, name: &str) -> Result<String, Failure> {
+        match self.target(name)? {
+            Target::Container(name) => Ok(name),
+            Target::Service { stack, service } => self.first_running(&stack, &service),
+        }
+    }
+
+    /// Exact names first, then beginnings; of equal names a service wins over a container.
+    fn matches(&self, name: &str) -> (Vec<Target>, Vec<Target>) {
+        let services =
+            self.services.iter().map(|s| Target::Service { stack: s.stack.clone(), service: s.name.clone() });
+        let containers = self.containers.iter().map(|c| Target::Container(c.name.clone()));
+        let all: Vec<Target> = services.chain(containers).collect();
+        let exact = all.iter().filter(|target| target.name().eq_ignore_ascii_case(name)).cloned().collect();
+        let lower = name.to_ascii_lowercase();
+        let begun = all.into_iter().filter(|target| target.name().to_ascii_lowercase().starts_with(&lower)).collect();
+        (exact, begun)
+    }
+
+    fn first_running(&self, stack: &str, service: &str) -> Result<String, Failure> {
+        let mut own: Vec<&Container> =
+            self.containers.iter().filter(|c| c.stack == stack && c.service == service).collect();
+        own.sort_by_key(|container| (container.pid.is_none(), container.name.len(), container.name.clone()));
+        match own.first() {
+            Some(container) => Ok(container.name.clone()),
+            None => Err(Failure::new(format!("service {stack}/{service} has no container"))
+                .advice(format!("`remuda scale {stack}/{service}=1` starts one"))),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let names: Vec<String> = self.services.iter().map(|s| format!("{}/{}", s.stack, s.name)).collect();
+        let containers = self.containers.iter().map(|c| c.name.clone());
+        unknown("container or service", name, names.into_iter().chain(containers).collect(), "remuda ps")
+    }
+}
+
+impl Target {
+    /// As people type it: `shop-web-1`, `shop/web`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Container(name) => name.clone(),
+            Self::Service { stack, service } => format!("{stack}/{service}"),
+        }
+    }
+}
+
+/// `shop/web` -> (`shop`, `web`).
+pub fn service_of(text: &str) -> Result<(&str, &str), Failure> {
+    match text.split_once('/') {
+        Some((stack, service)) if !stack.is_empty() && !service.is_empty() && !service.contains('/') => {
+            Ok((stack, service))
+        }
+        _ => Err(Failure::usage(format!("`{text}` is no service")).advice("write STACK/SERVICE, as in shop/web")),
+    }
+}
+
+/// The one of `names` that `typed` means: itself, or the only one that begins so.
+pub fn one_of<'a>(kind: &str, typed: &str, names: &'a [String], list: &str) -> Result<&'a String, Failure> {
+    if let Some(exact) = names.iter().find(|name| name.eq_ignore_ascii_case(typed)) {
+        return Ok(exact);
+    }
+    let lower = typed.to_ascii_lowercase();
+    let begun: Vec<&String> = names.iter().filter(|name| name.to_ascii_lowercase().starts_with(&lower)).collect();
+    match begun.as_slice() {
+        [only] => Ok(only),
+        [] => Err(unknown(kind, typed, names.to_vec(), list)),
+        many => Err(ambiguous(typed, many.iter().map(|name| (*name).clone()).collect())),
+    }
+}
+
+/// Says what exists that is like `typed`, or what exists at all. `list` is the command that shows them.
+pub fn unknown(kind: &str, typed: &str, names: Vec<String>, list: &str) -> Failure {
+    let failure = Failure::new(format!("there is no {kind} `{typed}`"));
+    let like = similar(typed, &names);
+    match (like.is_empty(), names.is_empty()) {
+        (_, true) => failure.advice(format!("there is none at all yet (`{list}` lists them)")),
+        (false, _) => failure.advice(format!("did you mean {}?", shown(&like))),
+        (true, _) => failure.advice(format!("there are {} (`{list}` lists them)", shown(&names))),
+    }
+}
+
+fn ambiguous(typed: &str, names: Vec<String>) -> Failure {
+    Failure::new(format!("`{typed}` could be {}", shown(&names))).advice("type more of the name")
+}
+
+fn shown(names: &[String]) -> String {
+    let mut text = names.iter().take(SHOWN_MAX).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN_MAX {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN_MAX));
+    }
+    text
+}
+
+/// Names that hold what was typed, or are it but for a few slips, nearest first.
+fn similar(typed: &str, names: &[String]) -> Vec<String> {
+    let typed = typed.to_ascii_lowercase();
+    let slips_max = (typed.chars().count() / 3).clamp(1, 3);
+    let mut near: Vec<(usize, &String)> = names
+        .iter()
+        .filter_map(|name| {
+            let lower = name.to_ascii_lowercase();
+            let last = lower.rsplit('/').next().unwrap_or(&lower);
+            let slips = slips(&typed, &lower).min(slips(&typed, last));
+            let holds = !typed.is_empty() && lower.contains(&typed);
+            (holds || slips <= slips_max).then_some((if holds { 0 } else { slips }, name))
+        })
+        .collect();
+    near.sort();
+    near.into_iter().map(|(_, name)| name.clone()).collect()
+}
+
+/// Levenshtein distance: how many letters to add, drop or change.
+fn slips(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, a) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
+        for (column, b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remuda_api::resource::{ContainerState, Health, ServiceState};
+
+    fn known() -> Known {
+        let service = |name: &str| Service {
+            name: name.into(),
+            stack: "shop".into(),
+            kind: "replicated".into(),
+            vip: None,
+            ports: Vec::new(),
+            desired: 2,
+            running: 2,
+            healthy: 2,
+            state: ServiceState::Active,
+            image: None,
+            generation: 1,
+        };
+        let container = |service: &str, n: u32, pid| Container {
+            name: format!("shop-{service}-{n}"),
+            stack: "shop".into(),
+            service: service.into(),
+            host: None,
+            ip: None,
+            state: ContainerState::Running,
+            health: Health::Healthy,
+            reason: None,
+            pid,
+            restarts: 0,
+            created: String::new(),
+        };
+        Known {
+            services: vec![service("web"), service("worker"), service("api")],
+            containers: vec![container("web", 1, None), container("web", 2, Some(7)), container("api", 1, Some(8))],
+        }
+    }
+
+    #[test]
+    fn exact_names_win_over_beginnings() {
+        assert_eq!(known().target("shop-web-1").unwrap(), Target::Container("shop-web-1".into()));
+        assert_eq!(known().target("shop/web").unwrap().name(), "shop/web");
+    }
+
+    #[test]
+    fn a_beginning_is_enough_when_only_one_thing_begins_so() {
+        assert_eq!(known().target("shop-a").unwrap().name(), "shop-api-1");
+        assert_eq!(known().target("shop/wo").unwrap().name(), "shop/worker");
+        assert!(format!("{:?}", known().target("shop-w")).contains("type more"));
+    }
+
+    #[test]
+    fn a_service_stands_for_its_first_running_container() {
+        assert_eq!(known().container("shop/web").unwrap(), "shop-web-2");
+        assert!(known().container("shop/worker").is_err());
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_what_is_like_it() {
+        let names: Vec<String> = ["shop/web", "shop/api", "blog/db"].map(String::from).to_vec();
+        assert_eq!(similar("wbe", &names), Vec::<String>::new());
+        assert_eq!(similar("webb", &names), ["shop/web"]);
+        assert_eq!(similar("api", &names), ["shop/api"]);
+        assert_eq!(similar("shop/wab", &names), ["shop/web"]);
+        let text = format!("{:?}", unknown("service", "zzz", names, "remuda services"));
+        assert!(text.contains("there are `shop/web`, `shop/api`, `blog/db`"), "{text}");
+    }
+
+    #[test]
+    fn a_service_is_written_with_one_slash() {
+        assert_eq!(service_of("shop/web").unwrap(), ("shop", "web"));
+        for text in ["shop", "/web", "shop/", "a/b/c"] {
+            assert!(service_of(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn slips_are_counted() {
+        assert_eq!(
+            (slips("web", "web"), slips("web", "wab"), slips("", "abc"), slips("kitten", "sitting")),
+            (0, 1, 3, 3)
+        );
+    }
+}

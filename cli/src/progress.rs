@@ -1,0 +1,318 @@
+//! How far the fleet is from what was asked. Pure: what the API shows goes in, what is missing comes out.
+
+use std::collections::BTreeMap;
+
+use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, Service};
+
+use crate::listing::word;
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Want {
+    /// Every container runs (or has done its work).
+    Running,
+    /// Every container runs and passes its checks; without checks, running is enough.
+    Healthy,
+    /// Nothing is left.
+    Gone,
+}
+
+/// Which services of which stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    pub stack: String,
+    /// None = all that the stack has, now or later.
+    pub services: Option<Vec<String>>,
+}
+
+/// What the API shows at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub services: Vec<Service>,
+    pub containers: Vec<Container>,
+    pub hosts: Vec<Host>,
+}
+
+/// The distance at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub services: Vec<ServiceProgress>,
+    /// Hosts that run some of it and have not yet done every step of the change.
+    pub behind: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceProgress {
+    /// `stack/service`.
+    pub name: String,
+    pub desired: u32,
+    /// Containers that are as wanted.
+    pub done: u32,
+    /// The others, counted by state.
+    pub others: BTreeMap<String, u32>,
+    /// Why they are not, each reason once, with how many containers give it.
+    pub reasons: BTreeMap<String, u32>,
+}
+
+/// Measures what `scope` lacks. `generation`: hosts that run some of it must have got this far (0 = any).
+pub fn measure(scope: &Scope, want: Want, generation: u64, seen: &Seen) -> Progress {
+    let services = names(scope, seen).into_iter().map(|name| measure_service(&scope.stack, &name, want, seen));
+    let services: Vec<ServiceProgress> = services.collect();
+    let behind = if want == Want::Gone { Vec::new() } else { hosts_behind(scope, generation, seen) };
+    Progress { services, behind }
+}
+
+impl Progress {
+    pub fn is_done(&self) -> bool {
+        self.behind.is_empty() && self.services.iter().all(ServiceProgress::is_done)
+    }
+
+    /// One line each: `shop/web: 2 pending: no host has …`.
+    pub fn reasons(&self) -> Vec<String> {
+        let of = |service: &ServiceProgress| {
+            let name = service.name.clone();
+            let line = move |(reason, count): (&String, &u32)| format!("{name}: {count} x {reason}");
+            service.reasons.iter().map(line).collect::<Vec<_>>()
+        };
+        self.services.iter().flat_map(of).collect()
+    }
+
+    /// What is missing, in one line.
+    pub fn missing(&self) -> String {
+        let open = self.services.iter().filter(|service| !service.is_done());
+        let mut parts: Vec<String> = open.map(ToString::to_string).collect();
+        if !self.behind.is_empty() && parts.is_empty() {
+            parts.push(format!("{} still working on the change", self.behind.join(", ")));
+        }
+        parts.join("; ")
+    }
+}
+
+impl ServiceProgress {
+    pub fn is_done(&self) -> bool {
+        self.done == self.desired && self.others.is_empty()
+    }
+}
+
+impl std::fmt::Display for ServiceProgress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} of {}", self.name, self.done, self.desired)?;
+        let others: Vec<String> = self.others.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        if others.is_empty() { Ok(()) } else { write!(f, " ({})", others.join(", ")) }
+    }
+}
+
+/// Services named in the scope, or every one of the stack that exists or has containers left.
+fn names(scope: &Scope, seen: &Seen) -> Vec<String> {
+    if let Some(names) = &scope.services {
+        return names.clone();
+    }
+    let services = seen.services.iter().filter(|s| s.stack == scope.stack).map(|s| s.name.clone());
+    let containers = seen.containers.iter().filter(|c| c.stack == scope.stack).map(|c| c.service.clone());
+    let mut names: Vec<String> = services.chain(containers).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn measure_service(stack: &str, name: &str, want: Want, seen: &Seen) -> ServiceProgress {
+    let service = seen.services.iter().find(|s| s.stack == stack && s.name == name);
+    let desired = match want {
+        Want::Gone => 0,
+        // A service that does not show yet has not begun: it counts as one that is missing.
+        _ => service.map_or(1, |service| service.desired),
+    };
+    let mut progress = ServiceProgress { name: format!("{stack}/{name}"), desired, ..ServiceProgress::default() };
+    for container in seen.containers.iter().filter(|c| c.stack == stack && c.service == name) {
+        progress.count(container, want);
+    }
+    if want == Want::Gone && service.is_some() && progress.others.is_empty() {
+        progress.others.insert("to be removed".into(), 1);
+    }
+    progress
+}
+
+impl ServiceProgress {
+    fn count(&mut self, container: &Container, want: Want) {
+        if is_as_wanted(container, want) {
+            self.done += 1;
+            return;
+        }
+        if container.state == ContainerState::Stopped && want != Want::Gone {
+            return;
+        }
+        let state = match container.state {
+            ContainerState::Running => word(&container.health),
+            state => word(&state),
+        };
+        *self.others.entry(state).or_default() += 1;
+        if let Some(reason) = &container.reason {
+            *self.reasons.entry(reason.clone()).or_default() += 1;
+        }
+    }
+}
+
+fn is_as_wanted(container: &Container, want: Want) -> bool {
+    match (want, container.state) {
+        (Want::Gone, _) => false,
+        (_, ContainerState::Complete) => true,
+        (Want::Running, ContainerState::Running) => true,
+        (Want::Healthy, ContainerState::Running) => container.health == Health::Healthy,
+        _ => false,
+    }
+}
+
+fn hosts_behind(scope: &Scope, generation: u64, seen: &Seen) -> Vec<String> {
+    let is_ours = |c: &&Container| {
+        c.stack == scope.stack && scope.services.as_ref().is_none_or(|names| names.contains(&c.service))
+    };
+    let runs_some = |host: &Host| seen.containers.iter().filter(is_ours).any(|c| c.host.as_deref() == Some(&host.name));
+    let is_behind = |host: &&Host| host.state == HostState::Ready && host.generation < generation && runs_some(host);
+    seen.hosts.iter().filter(is_behind).map(|host| host.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remuda_api::resource::{Availability, ServiceState};
+
+    fn service(name: &str, desired: u32) -> Service {
+        Service {
+            name: name.into(),
+            stack: "shop".into(),
+            kind: "replicated".into(),
+            vip: None,
+            ports: Vec::new(),
+            desired,
+            running: 0,
+            healthy: 0,
+            state: ServiceState::Active,
+            image: None,
+            generation: 7,
+        }
+    }
+
+    fn container(service: &str, n: u32, state: ContainerState, reason: Option<&str>) -> Container {
+        Container {
+            name: format!("shop-{service}-{n}"),
+            stack: "shop".into(),
+            service: service.into(),
+            host: Some("h1".into()),
+            ip: None,
+            state,
+            health: if state == ContainerState::Running { Health::Healthy } else { Health::Initializing },
+            reason: reason.map(Into::into),
+            pid: None,
+            restarts: 0,
+            created: String::new(),
+        }
+    }
+
+    fn host(generation: u64) -> Host {
+        Host {
+            name: "h1".into(),
+            node_id: 1,
+            underlay_ip: String::new(),
+            cidrs: Vec::new(),
+            state: HostState::Ready,
+            availability: Availability::Active,
+            labels: BTreeMap::new(),
+            cpu: 2.0,
+            memory: 1,
+            containers: 1,
+            generation,
+            version: String::new(),
+        }
+    }
+
+    fn scope() -> Scope {
+        Scope { stack: "shop".into(), services: None }
+    }
+
+    const UP: ContainerState = ContainerState::Running;
+
+    #[test]
+    fn a_stack_is_done_when_every_container_is_healthy() {
+        let seen = Seen {
+            services: vec![service("web", 2)],
+            containers: vec![container("web", 1, UP, None), container("web", 2, UP, None)],
+            hosts: vec![host(7)],
+        };
+        assert!(measure(&scope(), Want::Healthy, 7, &seen).is_done());
+    }
+
+    #[test]
+    fn a_host_that_has_not_done_every_step_keeps_a_change_open() {
+        let seen = Seen {
+            services: vec![service("web", 1)],
+            containers: vec![container("web", 1, UP, None)],
+            hosts: vec![host(6)],
+        };
+        let progress = measure(&scope(), Want::Healthy, 7, &seen);
+        assert!(!progress.is_done());
+        assert_eq!(progress.missing(), "h1 still working on the change");
+    }
+
+    #[test]
+    fn pending_containers_give_each_reason_once() {
+        let why = Some("no host has 4 cores free");
+        let seen = Seen {
+            services: vec![service("web", 3)],
+            containers: vec![
+                container("web", 1, UP, None),
+                container("web", 2, ContainerState::Pending, why),
+                container("web", 3, ContainerState::Pending, why),
+            ],
+            hosts: vec![],
+        };
+        let progress = measure(&scope(), Want::Healthy, 0, &seen);
+        assert_eq!(progress.missing(), "shop/web: 1 of 3 (2 pending)");
+        assert_eq!(progress.reasons(), ["shop/web: 2 x no host has 4 cores free"]);
+    }
+
+    #[test]
+    fn running_without_being_healthy_is_enough_for_running_only() {
+        let mut starting = container("web", 1, UP, None);
+        starting.health = Health::Initializing;
+        let seen = Seen { services: vec![service("web", 1)], containers: vec![starting], hosts: vec![] };
+        assert!(measure(&scope(), Want::Running, 0, &seen).is_done());
+        assert_eq!(measure(&scope(), Want::Healthy, 0, &seen).missing(), "shop/web: 0 of 1 (1 initializing)");
+    }
+
+    #[test]
+    fn a_scale_down_waits_for_what_is_leaving() {
+        let seen = Seen {
+            services: vec![service("web", 1)],
+            containers: vec![container("web", 1, UP, None), container("web", 2, ContainerState::Draining, None)],
+            hosts: vec![],
+        };
+        assert_eq!(measure(&scope(), Want::Healthy, 0, &seen).missing(), "shop/web: 1 of 1 (1 draining)");
+    }
+
+    #[test]
+    fn work_that_is_complete_counts_as_done() {
+        let seen = Seen {
+            services: vec![service("migrate", 1)],
+            containers: vec![container("migrate", 1, ContainerState::Complete, None)],
+            hosts: vec![],
+        };
+        assert!(measure(&scope(), Want::Healthy, 0, &seen).is_done());
+    }
+
+    #[test]
+    fn gone_means_neither_service_nor_container() {
+        let mut seen = Seen { services: vec![service("web", 1)], ..Seen::default() };
+        assert!(!measure(&scope(), Want::Gone, 0, &seen).is_done());
+        seen.services.clear();
+        seen.containers.push(container("web", 1, ContainerState::Stopping, None));
+        assert_eq!(measure(&scope(), Want::Gone, 0, &seen).missing(), "shop/web: 0 of 0 (1 stopping)");
+        seen.containers.clear();
+        assert!(measure(&scope(), Want::Gone, 0, &seen).is_done());
+    }
+
+    #[test]
+    fn a_service_that_does_not_show_yet_is_not_done() {
+        let scope = Scope { stack: "shop".into(), services: Some(vec!["web".into()]) };
+        assert!(!measure(&scope, Want::Healthy, 0, &Seen::default()).is_done());
+    }
+}

@@ -1,0 +1,134 @@
+//! What each listing shows of each resource.
+
+use remuda_api::resource::{Container, Event, Host, Port, Service, Stack};
+use remuda_api::spec::PublishMode;
+
+use crate::listing::{Row, or_dash, word};
+use crate::quantity::memory_words;
+
+impl Row for Container {
+    const COLUMNS: &'static [&'static str] = &["NAME", "HOST", "IP", "STATE", "HEALTH", "REASON"];
+    const WIDE: &'static [&'static str] = &["STACK", "SERVICE", "PID", "RESTARTS", "CREATED"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            or_dash(&self.host),
+            or_dash(&self.ip),
+            word(&self.state),
+            word(&self.health),
+            self.reason.clone().unwrap_or_default(),
+            self.stack.clone(),
+            self.service.clone(),
+            or_dash(&self.pid),
+            self.restarts.to_string(),
+            self.created.clone(),
+        ]
+    }
+}
+
+impl Row for Service {
+    const COLUMNS: &'static [&'static str] = &["NAME", "KIND", "RUNNING", "HEALTHY", "STATE", "VIP", "PORTS"];
+    const WIDE: &'static [&'static str] = &["IMAGE", "GENERATION"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            format!("{}/{}", self.stack, self.name),
+            self.kind.clone(),
+            format!("{}/{}", self.running, self.desired),
+            self.healthy.to_string(),
+            word(&self.state),
+            or_dash(&self.vip),
+            self.ports.iter().map(port).collect::<Vec<_>>().join(", "),
+            or_dash(&self.image),
+            self.generation.to_string(),
+        ]
+    }
+}
+
+/// `8080->80/tcp`; `80/tcp` when not published; `8080->80/tcp (host)` where only the container's host answers.
+fn port(port: &Port) -> String {
+    let published = port.published.map(|published| format!("{published}->")).unwrap_or_default();
+    let mode = if port.mode == PublishMode::Host { " (host)" } else { "" };
+    format!("{published}{}/{}{mode}", port.target, port.protocol.name())
+}
+
+impl Row for Stack {
+    const COLUMNS: &'static [&'static str] = &["NAME", "SERVICES", "RUNNING", "HEALTHY", "STATE"];
+    const WIDE: &'static [&'static str] = &["GENERATION"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.services.to_string(),
+            format!("{}/{}", self.running, self.desired),
+            self.healthy.to_string(),
+            word(&self.state),
+            self.generation.to_string(),
+        ]
+    }
+}
+
+impl Row for Host {
+    const COLUMNS: &'static [&'static str] =
+        &["NAME", "UNDERLAY", "STATE", "AVAILABILITY", "CPU", "MEMORY", "CONTAINERS"];
+    const WIDE: &'static [&'static str] = &["ID", "CIDRS", "LABELS", "GENERATION", "VERSION"];
+    const BEYOND: &'static [&'static str] = &["generation", "version"];
+    fn cells(&self) -> Vec<String> {
+        let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        vec![
+            self.name.clone(),
+            self.underlay_ip.clone(),
+            word(&self.state),
+            word(&self.availability),
+            self.cpu.to_string(),
+            memory_words(self.memory),
+            self.containers.to_string(),
+            self.node_id.to_string(),
+            self.cidrs.join(", "),
+            labels.join(", "),
+            self.generation.to_string(),
+            self.version.clone(),
+        ]
+    }
+}
+
+impl Row for Event {
+    const COLUMNS: &'static [&'static str] = &["TIME", "KIND", "OBJECT", "MESSAGE"];
+    const WIDE: &'static [&'static str] = &["ID"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.time.clone(), self.kind.clone(), self.object.clone(), self.message.clone(), self.id.to_string()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remuda_api::spec::Protocol;
+
+    fn widths<R: Row>(row: &R) {
+        assert_eq!(row.cells().len(), R::COLUMNS.len() + R::WIDE.len());
+    }
+
+    #[test]
+    fn a_port_reads_as_docker_writes_it() {
+        let mut http = Port { published: Some(8080), target: 80, protocol: Protocol::Tcp, mode: PublishMode::Ingress };
+        assert_eq!(port(&http), "8080->80/tcp");
+        http.mode = PublishMode::Host;
+        assert_eq!(port(&http), "8080->80/tcp (host)");
+        http = Port { published: None, protocol: Protocol::Udp, mode: PublishMode::Ingress, ..http };
+        assert_eq!(port(&http), "80/udp");
+    }
+
+    #[test]
+    fn every_column_has_a_cell() {
+        widths(&serde_json::from_str::<Container>(CONTAINER).unwrap());
+        widths(&serde_json::from_str::<Service>(SERVICE).unwrap());
+        widths(&serde_json::from_str::<Host>(HOST).unwrap());
+    }
+
+    const CONTAINER: &str = r#"{"name":"shop-web-1","stack":"shop","service":"web","host":null,"ip":null,
+        "state":"pending","health":"initializing","reason":"no host","pid":null,"restarts":0,"created":"x"}"#;
+    const SERVICE: &str = r#"{"name":"web","stack":"shop","kind":"replicated","vip":null,"ports":[],"desired":1,
+        "running":0,"healthy":0,"state":"active","image":null,"generation":3}"#;
+    const HOST: &str = r#"{"name":"h1","node_id":1,"underlay_ip":"192.0.2.1","cidrs":["10.42.0.0/26"],
+        "state":"ready","availability":"active","labels":{"zone":"a"},"cpu":2.0,"memory":1024,"containers":0,
+        "generation":3,"version":"0.1.0"}"#;
+}
