@@ -117,7 +117,7 @@ pub(crate) fn pins(name: &str, state: Option<&State>) -> Vec<PathBuf> {
     }
     let known: Vec<PathBuf> =
         state.map(|state| state.hosts.iter().map(|host| host.bpf_dir.clone()).collect()).unwrap_or_default();
-    let others_run = process::all().iter().any(|pid| is_agent(&process::argv(*pid)));
+    let others_run = process::all().iter().any(|pid| is_agent(&process::argv(*pid)) && !is_marked(*pid));
     let Ok(entries) = fs::read_dir(PINS) else { return Vec::new() };
     let all = entries.filter_map(|entry| Some(entry.ok()?.path()));
     all.filter(|path| known.contains(path) || !others_run).collect()
@@ -126,6 +126,11 @@ pub(crate) fn pins(name: &str, state: Option<&State>) -> Vec<PathBuf> {
 /// Where the agents of the lab of this name pin.
 pub(crate) fn bpf_root(name: &str) -> PathBuf {
     if name == DEFAULT { PathBuf::from(PINS) } else { PathBuf::from(format!("{PINS}-{name}")) }
+}
+
+/// Whether some lab started it; other labs pin elsewhere.
+fn is_marked(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| contains(&environ, format!("{MARK}=").as_bytes()))
 }
 
 fn is_agent(argv: &[String]) -> bool {

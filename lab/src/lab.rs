@@ -95,9 +95,10 @@ impl Lab {
     pub fn open(name: &str) -> Result<Lab> {
         check_name(name)?;
         let path = state_path(name);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!("no lab {name} ({} is not there); start one with: cargo xtask lab up", path.display())
-        })?;
+        if !path.exists() {
+            bail!("no lab {name} is up; start one with: cargo xtask lab up");
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         let state = serde_json::from_str(&text).with_context(|| format!("{} is not a lab's", path.display()))?;
         Ok(Lab {
             name: name.to_owned(),
