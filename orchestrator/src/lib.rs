@@ -1,3 +1,37 @@
-//! orchestrator
+//! The thin middle: accepts specs, allocates, places, publishes. It never forwards a packet and is never asked by one.
+//!
+//! Reading order:
+//! - [`state`]: everything known, as data; [`persist`], [`store`]: how it is kept
+//! - [`accept`]: whether a wish may be; [`declare`]: the wish written into the state
+//! - [`reconcile`]: what follows from it, with [`place`] (which host) and [`alloc`] (which numbers and addresses)
+//! - [`publish`]: what each host is told; [`report`]: what each host says; [`join`]: who becomes one; [`view`]: what people see
+//! - [`fleet`]: the one place where the state changes; [`lease`]: who is there; [`orders`]: logs, exec, look-ups
+//! - [`pki`]: who may talk to whom; [`listen`]: the port; [`link`]: agents; [`http`]: people
+//! - [`server`]: all of it as `remuda server`
+//!
+//! `accept`, `alloc`, `declare`, `place`, `publish`, `reconcile`, `report`, `join` and `view` are pure: state, time
+//! and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
 
+pub mod accept;
+pub mod alloc;
+pub mod clock;
+pub mod declare;
+pub mod fleet;
 pub mod http;
+pub mod join;
+pub mod lease;
+pub mod link;
+pub mod listen;
+pub mod orders;
+pub mod persist;
+pub mod pki;
+pub mod place;
+pub mod publish;
+pub mod reconcile;
+pub mod report;
+pub mod server;
+pub mod state;
+pub mod store;
+pub mod view;
+
+pub use server::{Ready, Server, ServerOptions, run, start};

@@ -37,3 +37,66 @@
 //! 0 stdin · 1 stdout · 2 stderr · 3 exit code (i32, big-endian; last) · 4 resize (rows u16, columns u16,
 //! big-endian) · 5 error text (last) · 6 stdin ends. `rows=0` or none = no terminal. `argv` repeats, one per
 //! argument, percent-encoded.
+
+mod auth;
+mod containers;
+mod events;
+mod exec;
+mod hosts;
+mod logs;
+mod openapi;
+mod problem;
+mod query;
+mod services;
+mod stacks;
+mod system;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
+
+pub use openapi::document;
+pub use problem::Refusal;
+
+use crate::fleet::Fleet;
+
+/// A stack of a thousand services fits.
+pub const BODY_MAX_BYTES: usize = 4 << 20;
+
+/// Every route of the table above.
+pub fn router(fleet: Arc<Fleet>) -> Router {
+    let v1 = Router::new()
+        .route("/version", get(system::version))
+        .route("/stacks", get(stacks::list))
+        .route("/stacks/{stack}", put(stacks::apply).get(stacks::show).delete(stacks::remove))
+        .route("/services", get(services::list))
+        .route("/services/{stack}/{service}", get(services::show))
+        .route("/services/{stack}/{service}/spec", get(services::spec))
+        .route("/services/{stack}/{service}/logs", get(logs::service))
+        .route("/scale", post(services::scale))
+        .route("/containers", get(containers::list))
+        .route("/containers/{name}", get(containers::show))
+        .route("/containers/{name}/logs", get(logs::container))
+        .route("/containers/{name}/exec", get(exec::open))
+        .route("/containers/{name}/dns", get(containers::dns))
+        .route("/hosts", get(hosts::list))
+        .route("/hosts/{name}", get(hosts::show).patch(hosts::change).delete(hosts::remove))
+        .route("/tokens", post(system::create_token))
+        .route("/events", get(events::list))
+        .route("/watch", get(events::watch))
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .fallback(problem::unknown_path)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(fleet.clone(), auth::require_key));
+    Router::new()
+        .nest("/v1", v1)
+        .route("/openapi.json", get(openapi::serve))
+        .route("/healthz", get(system::healthz))
+        .route("/readyz", get(system::readyz))
+        .route("/metrics", get(system::metrics))
+        .fallback(problem::unknown_path)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .with_state(fleet)
+}

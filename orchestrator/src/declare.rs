@@ -1,0 +1,202 @@
+//! Writes an accepted wish into the state: stacks, services, scale. What follows from it is [`crate::reconcile`]'s.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use remuda_api::resource::FieldError;
+use remuda_api::spec::{NetworkMode, PublishMode, ServiceMode, ServiceSpec, StackSpec};
+
+use crate::alloc;
+use crate::publish;
+use crate::state::{Service, State};
+
+/// What a change did, one line each, and services that run although the spec does not name them.
+#[derive(Debug, Default, PartialEq)]
+pub struct Declared {
+    pub changes: Vec<String>,
+    pub surplus: Vec<String>,
+}
+
+/// Makes stack `spec.name` what `spec` says. The spec was accepted; errors are exhausted pools.
+pub fn stack(state: &mut State, spec: &StackSpec, prune: bool) -> Result<Declared, Vec<FieldError>> {
+    let mut declared = Declared::default();
+    let before = state.clone();
+    networks(state, spec);
+    let mut faults = Vec::new();
+    for (name, wanted) in &spec.services {
+        match service(&before, state, &spec.name, name, wanted) {
+            Ok(lines) => declared.changes.extend(lines),
+            Err(why) => faults.push(FieldError { field: format!("services.{name}"), message: why }),
+        }
+    }
+    let unnamed = state.services_of(&spec.name).filter(|s| !s.removing && !spec.services.contains_key(&s.name));
+    let unnamed: Vec<(u32, String)> = unnamed.map(|s| (s.id, s.name.clone())).collect();
+    for (id, name) in unnamed {
+        match prune {
+            true => declared.changes.extend(remove(state, id)),
+            false => declared.surplus.push(name),
+        }
+    }
+    if !declared.changes.is_empty()
+        && let Some(stack) = state.stacks.get_mut(&spec.name)
+    {
+        Arc::make_mut(stack).generation = state.revision;
+    }
+    if faults.is_empty() { Ok(declared) } else { Err(faults) }
+}
+
+/// Lets every service of a stack leave. None = there is no such stack.
+pub fn remove_stack(state: &mut State, name: &str) -> Option<Declared> {
+    state.stacks.get(name)?;
+    let ids: Vec<u32> = state.services_of(name).filter(|service| !service.removing).map(|service| service.id).collect();
+    Some(Declared { changes: ids.into_iter().filter_map(|id| remove(state, id)).collect(), surplus: Vec::new() })
+}
+
+/// A new scale of a replicated service. None = it has that scale already.
+pub fn scale(state: &mut State, id: u32, replicas: u32) -> Option<String> {
+    let revision = state.revision;
+    let held = state.services.get_mut(&id).filter(|service| service.scale != replicas)?;
+    let service = Arc::make_mut(held);
+    let line = format!("{}: scale {} -> {replicas}", service.name, service.scale);
+    (service.scale, service.generation) = (replicas, revision);
+    Some(line)
+}
+
+fn networks(state: &mut State, spec: &StackSpec) {
+    let held = state.stacks.entry(spec.name.clone()).or_default();
+    let mut kept = held.networks.clone();
+    // Services that the spec does not name may still be on networks it does not name either.
+    kept.extend(spec.networks.clone());
+    if held.networks != kept || held.name != spec.name {
+        let stack = Arc::make_mut(held);
+        (stack.name, stack.networks, stack.generation) = (spec.name.clone(), kept, state.revision);
+    }
+}
+
+fn remove(state: &mut State, id: u32) -> Option<String> {
+    let revision = state.revision;
+    let service = Arc::make_mut(state.services.get_mut(&id)?);
+    (service.removing, service.generation) = (true, revision);
+    Some(format!("{}: removed", service.name))
+}
+
+fn service(
+    before: &State,
+    state: &mut State,
+    stack: &str,
+    name: &str,
+    spec: &ServiceSpec,
+) -> Result<Option<String>, String> {
+    let Some(held) = before.service(stack, name).cloned() else {
+        return create(state, stack, name, spec).map(Some);
+    };
+    let scale = match spec.mode {
+        ServiceMode::Replicated { replicas } => replicas.unwrap_or(if held.removing { 1 } else { held.scale }),
+        ServiceMode::Global => 0,
+    };
+    let mut next = Service { spec: stored(spec), scale, removing: false, ..(*held).clone() };
+    let networks_differ = publish::body(before, &held) != publish::body(state, &next);
+    if *held == next && !networks_differ {
+        return Ok(None);
+    }
+    next.frontend_ids = frontend_ids(state, &held, spec)?;
+    next.vip = vip(state, &held, spec)?;
+    if networks_differ || claims_differ(&held, &next) {
+        next.spec_revision = state.revision;
+    }
+    next.generation = state.revision;
+    let line = describe(&held, &next);
+    state.services.insert(next.id, Arc::new(next));
+    Ok(Some(line))
+}
+
+/// The spec as kept: the declared scale lives beside it, so a file that says the same again changes nothing.
+fn stored(spec: &ServiceSpec) -> ServiceSpec {
+    let mode = match spec.mode {
+        ServiceMode::Replicated { .. } => ServiceMode::Replicated { replicas: None },
+        ServiceMode::Global => ServiceMode::Global,
+    };
+    ServiceSpec { mode, ..spec.clone() }
+}
+
+/// Placement depends on these: containers that no longer fit have to move.
+fn claims_differ(held: &Service, next: &Service) -> bool {
+    let (old, new) = (&held.spec, &next.spec);
+    old.resources != new.resources
+}
+
+fn describe(held: &Service, next: &Service) -> String {
+    if held.removing {
+        return format!("{}: created", next.name);
+    }
+    let scale = (held.scale != next.scale).then(|| format!("scale {} -> {}", held.scale, next.scale));
+    let replaced = (held.spec_revision != next.spec_revision).then(|| "containers replaced".to_owned());
+    let other = (held.spec != next.spec && replaced.is_none()).then(|| "changed in place".to_owned());
+    let parts: Vec<String> = scale.into_iter().chain(replaced).chain(other).collect();
+    format!("{}: {}", next.name, parts.join(", "))
+}
+
+fn create(state: &mut State, stack: &str, name: &str, spec: &ServiceSpec) -> Result<String, String> {
+    let State { services, fleet, revision, .. } = state;
+    let cursor = &mut Arc::make_mut(fleet).cursors.service_id;
+    let id =
+        alloc::next_id(cursor, alloc::SERVICE_ID_MAX, |id| services.contains_key(&id)).ok_or("no service id left")?;
+    let scale = match spec.mode {
+        ServiceMode::Replicated { replicas } => replicas.unwrap_or(1),
+        ServiceMode::Global => 0,
+    };
+    let mut service = Service {
+        id,
+        stack: stack.to_owned(),
+        name: name.to_owned(),
+        spec: stored(spec),
+        scale,
+        spec_revision: *revision,
+        generation: *revision,
+        released: spec.depends_on.is_empty(),
+        ..Service::default()
+    };
+    service.frontend_ids = frontend_ids(state, &service, spec)?;
+    service.vip = vip(state, &service, spec)?;
+    state.services.insert(id, Arc::new(service));
+    Ok(format!("{name}: created"))
+}
+
+/// Ids of the ingress-published ports of `spec`; a port that was published before keeps its id.
+fn frontend_ids(state: &mut State, held: &Service, spec: &ServiceSpec) -> Result<Vec<u32>, String> {
+    let mut used: BTreeSet<u32> = state.services.values().flat_map(|s| s.frontend_ids.iter().copied()).collect();
+    let mut ids = Vec::with_capacity(spec.ports.len());
+    for port in &spec.ports {
+        let same = |old: &remuda_api::spec::PortSpec| {
+            (old.published, old.protocol, old.mode) == (port.published, port.protocol, port.mode)
+        };
+        let kept = held.spec.ports.iter().position(same).and_then(|at| held.frontend_ids.get(at)).copied();
+        let id = match (port.published, port.mode) {
+            (Some(_), PublishMode::Ingress) => match kept.filter(|id| *id != 0) {
+                Some(id) => id,
+                None => {
+                    let cursor = &mut Arc::make_mut(&mut state.fleet).cursors.frontend_id;
+                    alloc::next_id(cursor, alloc::FRONTEND_ID_MAX, |id| used.contains(&id))
+                        .ok_or("no frontend id left")?
+                }
+            },
+            _ => 0,
+        };
+        used.insert(id);
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+fn vip(state: &mut State, held: &Service, spec: &ServiceSpec) -> Result<Option<std::net::Ipv4Addr>, String> {
+    if spec.network_mode == NetworkMode::None {
+        return Ok(None);
+    }
+    if held.vip.is_some() {
+        return Ok(held.vip);
+    }
+    let used = state.services.values().filter_map(|service| service.vip).collect();
+    let fleet = Arc::make_mut(&mut state.fleet);
+    let vip = alloc::next_vip(&fleet.vip_pools, &mut fleet.cursors.vip, &used);
+    vip.map(Some).ok_or_else(|| "VIPs: every address of the VIP pools is in use".into())
+}

@@ -1,0 +1,205 @@
+//! The one place where the fleet's state changes: edit a copy, reconcile it, commit it, show it.
+//!
+//! Changes run one after the other. What a change answers is on disk; who watches sees states in order, the latest
+//! one always, and nobody who is slow holds up anybody.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use remuda_api::link::Report;
+use remuda_api::resource::HostState;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::now_ms;
+use crate::lease::{self, Leases};
+use crate::orders::Orders;
+use crate::pki::Ca;
+use crate::publish::Shared;
+use crate::reconcile;
+use crate::state::{Live, State};
+use crate::store::{Store, StoreError};
+use crate::{persist, report};
+
+/// Reports waiting to be written: more than this and agents wait for us.
+const REPORTS_BACKLOG: usize = 1_024;
+/// Refused joins written into the events per minute; the rest is counted in the log only.
+const REFUSALS_PER_MINUTE: u32 = 20;
+
+pub struct Fleet {
+    store: Arc<dyn Store>,
+    current: watch::Sender<Arc<State>>,
+    /// Held by the one change in progress.
+    turn: tokio::sync::Mutex<()>,
+    /// Made once per generation.
+    shared: Mutex<(u64, Arc<Shared>)>,
+    reports: mpsc::Sender<(u32, Report)>,
+    refusals: Mutex<(u64, u32)>,
+    pub ca: Ca,
+    /// `ADDR:PORT` that new hosts dial.
+    pub address: String,
+    pub leases: Leases,
+    pub orders: Orders,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    #[error("refused")]
+    Refused(E),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the change was given up half-way by a fault of ours, and nothing was changed: {0}")]
+    Fault(String),
+}
+
+impl Fleet {
+    /// The fleet of this store; hosts it knows are suspect until they report.
+    pub async fn open(store: Arc<dyn Store>, ca: Ca, address: String) -> Result<Arc<Fleet>, StoreError> {
+        let state = with_live(persist::read(store.load().await?)?, |_| None);
+        let leases = Leases::default();
+        state.nodes.keys().for_each(|node_id| leases.renew(*node_id));
+        let (reports, queue) = mpsc::channel(REPORTS_BACKLOG);
+        let fleet = Arc::new(Fleet {
+            store,
+            shared: Mutex::new((state.revision, Arc::new(Shared::of(&state)))),
+            current: watch::Sender::new(Arc::new(state)),
+            turn: tokio::sync::Mutex::new(()),
+            reports,
+            refusals: Mutex::new((0, 0)),
+            ca,
+            address,
+            leases,
+            orders: Orders::default(),
+        });
+        tokio::spawn(write_reports(Arc::downgrade(&fleet), queue));
+        tokio::spawn(lease::watch(Arc::downgrade(&fleet)));
+        Ok(fleet)
+    }
+
+    pub fn state(&self) -> Arc<State> {
+        self.current.borrow().clone()
+    }
+
+    /// Sees the latest state, and wakes when it changed.
+    pub fn watch(&self) -> watch::Receiver<Arc<State>> {
+        self.current.subscribe()
+    }
+
+    /// What all hosts are told at this state's generation.
+    pub fn shared(&self, state: &State) -> Arc<Shared> {
+        let mut held = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.0 != state.revision {
+            *held = (state.revision, Arc::new(Shared::of(state)));
+        }
+        held.1.clone()
+    }
+
+    /// Applies `edit` and all that follows from it; answers its value and the generation that shows it. A refused or
+    /// failed change leaves everything as it was. Runs to its end even if the caller goes away.
+    pub async fn change<T, E, F>(self: &Arc<Self>, edit: F) -> Result<(T, u64), ChangeError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: FnOnce(&mut State, u64) -> Result<T, E> + Send + 'static,
+    {
+        let fleet = self.clone();
+        let task = tokio::spawn(async move { fleet.change_now(edit).await });
+        task.await.unwrap_or_else(|fault| Err(ChangeError::Fault(fault.to_string())))
+    }
+
+    /// Resolves when no change is in progress.
+    pub async fn idle(&self) {
+        drop(self.turn.lock().await);
+    }
+
+    async fn change_now<T, E>(
+        &self,
+        edit: impl FnOnce(&mut State, u64) -> Result<T, E>,
+    ) -> Result<(T, u64), ChangeError<E>> {
+        let _turn = self.turn.lock().await;
+        let (old, now_ms) = (self.state(), now_ms());
+        let mut next = State { revision: old.revision + 1, ..(*old).clone() };
+        let value = edit(&mut next, now_ms).map_err(ChangeError::Refused)?;
+        reconcile::reconcile(&mut next, now_ms);
+        let writes = persist::writes(&old, &next)?;
+        if writes.is_empty() {
+            next.revision = old.revision;
+            if next.live != old.live {
+                self.current.send_replace(Arc::new(next));
+            }
+            return Ok((value, old.revision));
+        }
+        match self.store.commit(old.revision, writes).await {
+            Ok(revision) => {
+                self.current.send_replace(Arc::new(next));
+                Ok((value, revision))
+            }
+            Err(error @ StoreError::Conflict { .. }) => {
+                self.reload(&old).await?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The store has moved on without us: what it holds is the truth.
+    async fn reload(&self, old: &State) -> Result<(), StoreError> {
+        let state = persist::read(self.store.load().await?)?;
+        self.current.send_replace(Arc::new(with_live(state, |node_id| old.live.get(&node_id).cloned())));
+        Ok(())
+    }
+
+    /// Hands a report over to be written, together with others that came meanwhile.
+    pub async fn report(&self, node_id: u32, report: Report) {
+        // The writer lives as long as the fleet.
+        let _ = self.reports.send((node_id, report)).await;
+    }
+
+    /// Writes a refused join into the events, within a limit: strangers must not fill the store.
+    pub async fn audit_refusal(self: &Arc<Self>, object: String, message: String) {
+        tracing::warn!(object, message, "refused");
+        if !self.may_audit(now_ms() / 60_000) {
+            return;
+        }
+        let outcome = self.change(move |state, now_ms| {
+            state.record(now_ms, "refused", object, message);
+            Ok::<(), ()>(())
+        });
+        if let Err(error) = outcome.await {
+            tracing::error!(%error, "a refusal could not be written into the events");
+        }
+    }
+
+    fn may_audit(&self, minute: u64) -> bool {
+        let mut held = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.0 != minute {
+            *held = (minute, 0);
+        }
+        held.1 += 1;
+        held.1 <= REFUSALS_PER_MINUTE
+    }
+}
+
+fn with_live(mut state: State, known: impl Fn(u32) -> Option<Live>) -> State {
+    let fresh = || Live { state: HostState::Suspect, ..Live::default() };
+    state.live = state.nodes.keys().map(|id| (*id, known(*id).unwrap_or_else(fresh))).collect();
+    state
+}
+
+/// Writes reports, all that are waiting in one change: a disk write per batch, not per report.
+async fn write_reports(fleet: std::sync::Weak<Fleet>, mut queue: mpsc::Receiver<(u32, Report)>) {
+    let mut batch = Vec::new();
+    while queue.recv_many(&mut batch, REPORTS_BACKLOG).await > 0 {
+        let Some(fleet) = fleet.upgrade() else { return };
+        let reports = std::mem::take(&mut batch);
+        let hosts: HashSet<u32> = reports.iter().map(|(node_id, _)| *node_id).collect();
+        let outcome = fleet.change(move |state, now_ms| {
+            reports.iter().for_each(|(node_id, said)| report::apply(state, *node_id, said, now_ms));
+            Ok::<(), ()>(())
+        });
+        if let Err(error) = outcome.await {
+            // Their streams end, and each agent says everything again when it has reconnected.
+            tracing::error!(%error, "reports could not be written");
+            hosts.iter().for_each(|node_id| fleet.leases.restart(*node_id));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `/v1/hosts`: the machines of the fleet.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use remuda_api::link::{LeaveOrder, OrderKind};
+use remuda_api::resource::{FieldError, Host, HostPatch, Problem};
+
+use super::Refusal;
+use super::problem::Body;
+use crate::fleet::Fleet;
+use crate::{state, view};
+
+const LABELS_MAX: usize = 100;
+const LABEL_MAX_BYTES: usize = 253;
+
+/// All hosts, by name.
+#[utoipa::path(get, path = "/v1/hosts", tag = "hosts", responses((status = 200, body = [Host])))]
+pub async fn list(State(fleet): State<Arc<Fleet>>) -> Json<Vec<Host>> {
+    let state = fleet.state();
+    let mut hosts: Vec<Host> = state.nodes.values().map(|node| view::host(&state, node)).collect();
+    hosts.sort_by(|a, b| a.name.cmp(&b.name));
+    Json(hosts)
+}
+
+/// One host.
+#[utoipa::path(get, path = "/v1/hosts/{name}", tag = "hosts", params(("name" = String, Path,)),
+    responses((status = 200, body = Host), (status = 404, body = Problem)))]
+pub async fn show(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -> Result<Json<Host>, Refusal> {
+    let state = fleet.state();
+    Ok(Json(view::host(&state, &*find(&state, &name)?)))
+}
+
+/// Changes labels (null removes one) and availability.
+#[utoipa::path(patch, path = "/v1/hosts/{name}", tag = "hosts", params(("name" = String, Path,)),
+    request_body = HostPatch, responses((status = 200, body = Host), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub async fn change(
+    State(fleet): State<Arc<Fleet>>,
+    Path(name): Path<String>,
+    Body(patch): Body<HostPatch>,
+) -> Result<Json<Host>, Refusal> {
+    let outcome = fleet.change(move |state, now_ms| {
+        let held = find(state, &name)?;
+        let next = patched(&held, &patch)?;
+        if *held != next {
+            let message = format!("labels {:?}, availability {:?}", next.labels, next.availability);
+            state.record(now_ms, "host-changed", held.name.clone(), message);
+            state.nodes.insert(next.id, Arc::new(next));
+        }
+        Ok::<_, Refusal>(held.id)
+    });
+    let (node_id, _) = outcome.await?;
+    let state = fleet.state();
+    let node = state.nodes.get(&node_id).ok_or_else(|| Refusal::not_found("host", "it was removed meanwhile"))?;
+    Ok(Json(view::host(&state, node)))
+}
+
+fn patched(held: &state::Node, patch: &HostPatch) -> Result<state::Node, Refusal> {
+    let mut next = held.clone();
+    let mut faults = Vec::new();
+    for (key, value) in &patch.labels {
+        let is_bad = key.is_empty() || key.contains(['=', '\0']) || key.len() > LABEL_MAX_BYTES;
+        if is_bad || value.as_ref().is_some_and(|value| value.len() > LABEL_MAX_BYTES) {
+            let message = format!("a label is KEY=VALUE, at most {LABEL_MAX_BYTES} bytes each, no `=` in the key");
+            faults.push(FieldError { field: format!("labels.{key}"), message });
+        }
+        match value {
+            Some(value) => next.labels.insert(key.clone(), value.clone()),
+            None => next.labels.remove(key),
+        };
+    }
+    if next.labels.len() > LABELS_MAX {
+        faults.push(FieldError { field: "labels".into(), message: format!("a host has at most {LABELS_MAX} labels") });
+    }
+    next.availability = patch.availability.unwrap_or(next.availability);
+    if faults.is_empty() { Ok(next) } else { Err(Refusal::invalid(faults)) }
+}
+
+/// Removes a host: its certificate is void at once, its containers are placed elsewhere, its agent is told to leave.
+#[utoipa::path(delete, path = "/v1/hosts/{name}", tag = "hosts", params(("name" = String, Path,)),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub async fn remove(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -> Result<StatusCode, Refusal> {
+    let outcome = fleet.change(move |state, now_ms| {
+        let node = find(state, &name)?;
+        state.nodes.remove(&node.id);
+        state.live.remove(&node.id);
+        state.record(now_ms, "host-removed", node.name.clone(), "removed from the fleet");
+        Ok::<_, Refusal>(node.id)
+    });
+    let (node_id, _) = outcome.await?;
+    // Best effort: an agent that is not there learns it from its next call being refused.
+    fleet.orders.tell(node_id, OrderKind::Leave(LeaveOrder { force: false }));
+    fleet.orders.disconnect(node_id);
+    fleet.leases.forget(node_id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn find(state: &state::State, name: &str) -> Result<Arc<state::Node>, Refusal> {
+    state.node_by_name(name).cloned().ok_or_else(|| Refusal::not_found("host", name))
+}

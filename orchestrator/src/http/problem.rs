@@ -1,0 +1,129 @@
+//! Refusals as RFC 9457 problem bodies, and requests read so that every fault becomes one.
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use remuda_api::resource::{FieldError, Problem};
+use serde::de::DeserializeOwned;
+
+use crate::fleet::ChangeError;
+use crate::orders::OrderError;
+use crate::store::StoreError;
+
+/// A request that is not done, and why.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    detail: String,
+    errors: Vec<FieldError>,
+}
+
+impl Refusal {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Refusal {
+        Refusal { status, detail: detail.into(), errors: Vec::new() }
+    }
+    /// The body is well-formed, but not possible: everything wrong with it.
+    pub fn invalid(errors: Vec<FieldError>) -> Refusal {
+        let detail = match errors.as_slice() {
+            [only] => format!("{}: {}", only.field, only.message),
+            many => format!("{} errors", many.len()),
+        };
+        Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, detail, errors }
+    }
+    pub fn not_found(what: &str, name: &str) -> Refusal {
+        Refusal::new(StatusCode::NOT_FOUND, format!("there is no {what} `{name}`"))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            errors: self.errors,
+        };
+        let mut response = (self.status, axum::Json(problem)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        let status = match error {
+            StoreError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+            StoreError::Conflict { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        tracing::error!(%error, "a change could not be stored");
+        Refusal::new(status, error.to_string())
+    }
+}
+
+impl From<ChangeError<Refusal>> for Refusal {
+    fn from(error: ChangeError<Refusal>) -> Refusal {
+        match error {
+            ChangeError::Refused(refusal) => refusal,
+            ChangeError::Store(error) => error.into(),
+            fault @ ChangeError::Fault(_) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()),
+        }
+    }
+}
+
+impl From<OrderError> for Refusal {
+    fn from(error: OrderError) -> Refusal {
+        let status = match error {
+            OrderError::NotConnected => StatusCode::SERVICE_UNAVAILABLE,
+            OrderError::Busy => StatusCode::TOO_MANY_REQUESTS,
+            OrderError::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
+        };
+        Refusal::new(status, error.to_string())
+    }
+}
+
+/// A JSON body; malformed, of the wrong shape, too large or of another type is a [`Refusal`].
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        match axum::Json::<T>::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Body(value)),
+            Err(rejection) => Err(body_refusal(&rejection)),
+        }
+    }
+}
+
+fn body_refusal(rejection: &JsonRejection) -> Refusal {
+    let status = rejection.status();
+    let text = rejection.body_text();
+    match rejection {
+        JsonRejection::JsonDataError(_) => {
+            // `Failed to deserialize … into the target type: PATH: MESSAGE at line …`
+            let found = text.split_once("target type: ").map_or(text.as_str(), |(_, rest)| rest);
+            let (field, message) = found.split_once(": ").unwrap_or(("", found));
+            let fault = FieldError { field: field.to_owned(), message: message.to_owned() };
+            Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, detail: found.to_owned(), errors: vec![fault] }
+        }
+        _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
+            Refusal::new(status, format!("the body is larger than {} bytes", super::BODY_MAX_BYTES))
+        }
+        _ => Refusal::new(status, text),
+    }
+}
+
+pub async fn unknown_path(request: Request) -> Refusal {
+    let path = request.uri().path();
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path}; /openapi.json lists what there is"))
+}
+
+pub async fn wrong_method(request: Request) -> Refusal {
+    let detail = format!("{} is not possible on {}", request.method(), request.uri().path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}

@@ -1,0 +1,79 @@
+//! `/v1/services` and `/v1/scale`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use remuda_api::resource::{Problem, Scale, Service, StackApplied};
+use remuda_api::spec::ServiceSpec;
+
+use super::Refusal;
+use super::problem::Body;
+use super::query::Query;
+use super::stacks::applied;
+use crate::fleet::Fleet;
+use crate::{accept, declare, state, view};
+
+/// Services, of one stack or of all, by stack and name.
+#[utoipa::path(get, path = "/v1/services", tag = "services", params(("stack" = Option<String>, Query,)),
+    responses((status = 200, body = [Service])))]
+pub async fn list(State(fleet): State<Arc<Fleet>>, query: Query) -> Result<Json<Vec<Service>>, Refusal> {
+    let query = query.only(&["stack"])?;
+    let (state, stack) = (fleet.state(), query.text("stack"));
+    let chosen = state.services.values().filter(|service| stack.is_none_or(|stack| service.stack == stack));
+    let mut services: Vec<Service> = chosen.map(|service| view::service(&state, service)).collect();
+    services.sort_by(|a, b| (&a.stack, &a.name).cmp(&(&b.stack, &b.name)));
+    Ok(Json(services))
+}
+
+/// One service.
+#[utoipa::path(get, path = "/v1/services/{stack}/{service}", tag = "services",
+    params(("stack" = String, Path,), ("service" = String, Path,)),
+    responses((status = 200, body = Service), (status = 404, body = Problem)))]
+pub async fn show(
+    State(fleet): State<Arc<Fleet>>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<Service>, Refusal> {
+    let state = fleet.state();
+    Ok(Json(view::service(&state, &*find(&state, &path)?)))
+}
+
+/// The spec of one service as accepted, `replicas` = the declared scale.
+#[utoipa::path(get, path = "/v1/services/{stack}/{service}/spec", tag = "services",
+    params(("stack" = String, Path,), ("service" = String, Path,)),
+    responses((status = 200, body = ServiceSpec), (status = 404, body = Problem)))]
+pub async fn spec(
+    State(fleet): State<Arc<Fleet>>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<ServiceSpec>, Refusal> {
+    Ok(Json(view::spec(&*find(&fleet.state(), &path)?)))
+}
+
+pub(super) fn find(state: &state::State, path: &(String, String)) -> Result<Arc<state::Service>, Refusal> {
+    let found = state.service(&path.0, &path.1).cloned();
+    found.ok_or_else(|| Refusal::not_found("service", &format!("{}/{}", path.0, path.1)))
+}
+
+/// New scales, all or none.
+#[utoipa::path(post, path = "/v1/scale", tag = "services", request_body = Scale,
+    responses((status = 200, body = StackApplied), (status = 422, body = Problem)))]
+pub async fn scale(State(fleet): State<Arc<Fleet>>, Body(wish): Body<Scale>) -> Result<Json<StackApplied>, Refusal> {
+    let outcome = fleet.change(move |state, now_ms| {
+        let faults = accept::scale(state, &wish.services);
+        if !faults.is_empty() {
+            return Err(Refusal::invalid(faults));
+        }
+        let mut changes = Vec::new();
+        for (path, replicas) in &wish.services {
+            let id =
+                path.split_once('/').and_then(|(stack, name)| state.service(stack, name)).map(|service| service.id);
+            if let Some(line) = id.and_then(|id| declare::scale(state, id, *replicas)) {
+                state.record(now_ms, "service-scaled", path.clone(), line.clone());
+                changes.push(line);
+            }
+        }
+        Ok(declare::Declared { changes, surplus: Vec::new() })
+    });
+    let (declared, generation) = outcome.await?;
+    Ok(Json(applied(generation, declared)))
+}

@@ -1,0 +1,78 @@
+//! `/v1/stacks`: what is declared, whole stacks at a time.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use remuda_api::resource::{Problem, Stack, StackApplied, StackApply};
+
+use super::Refusal;
+use super::problem::Body;
+use crate::fleet::Fleet;
+use crate::{accept, declare, view};
+
+/// All stacks.
+#[utoipa::path(get, path = "/v1/stacks", tag = "stacks", responses((status = 200, body = [Stack])))]
+pub async fn list(State(fleet): State<Arc<Fleet>>) -> Json<Vec<Stack>> {
+    let state = fleet.state();
+    Json(state.stacks.values().map(|stack| view::stack(&state, stack)).collect())
+}
+
+/// One stack.
+#[utoipa::path(get, path = "/v1/stacks/{stack}", tag = "stacks", params(("stack" = String, Path,)),
+    responses((status = 200, body = Stack), (status = 404, body = Problem)))]
+pub async fn show(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -> Result<Json<Stack>, Refusal> {
+    let state = fleet.state();
+    let stack = state.stacks.get(&name).ok_or_else(|| Refusal::not_found("stack", &name))?;
+    Ok(Json(view::stack(&state, stack)))
+}
+
+/// Makes a stack what the spec says; durable when answered. Refused with everything that is wrong.
+#[utoipa::path(put, path = "/v1/stacks/{stack}", tag = "stacks", params(("stack" = String, Path,)),
+    request_body = StackApply,
+    responses((status = 200, body = StackApplied), (status = 422, body = Problem)))]
+pub async fn apply(
+    State(fleet): State<Arc<Fleet>>,
+    Path(name): Path<String>,
+    Body(wish): Body<StackApply>,
+) -> Result<Json<StackApplied>, Refusal> {
+    if wish.dry_run {
+        let mut draft = (*fleet.state()).clone();
+        let declared = declare_stack(&mut draft, &name, &wish)?;
+        return Ok(Json(applied(draft.revision, declared)));
+    }
+    let outcome = fleet.change(move |state, now_ms| {
+        let declared = declare_stack(state, &name, &wish)?;
+        if !declared.changes.is_empty() {
+            state.record(now_ms, "stack-applied", name, declared.changes.join("; "));
+        }
+        Ok::<_, Refusal>(declared)
+    });
+    let (declared, generation) = outcome.await?;
+    Ok(Json(applied(generation, declared)))
+}
+
+/// Removes a stack: its services turn `removing`, stop, and vanish.
+#[utoipa::path(delete, path = "/v1/stacks/{stack}", tag = "stacks", params(("stack" = String, Path,)),
+    responses((status = 200, body = StackApplied), (status = 404, body = Problem)))]
+pub async fn remove(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -> Result<Json<StackApplied>, Refusal> {
+    let outcome = fleet.change(move |state, now_ms| {
+        let declared = declare::remove_stack(state, &name).ok_or_else(|| Refusal::not_found("stack", &name))?;
+        state.record(now_ms, "stack-removed", name, declared.changes.join("; "));
+        Ok::<_, Refusal>(declared)
+    });
+    let (declared, generation) = outcome.await?;
+    Ok(Json(applied(generation, declared)))
+}
+
+fn declare_stack(state: &mut crate::state::State, name: &str, wish: &StackApply) -> Result<declare::Declared, Refusal> {
+    let faults = accept::stack(state, name, &wish.spec);
+    if !faults.is_empty() {
+        return Err(Refusal::invalid(faults));
+    }
+    declare::stack(state, &wish.spec, wish.prune).map_err(Refusal::invalid)
+}
+
+pub(super) fn applied(generation: u64, declared: declare::Declared) -> StackApplied {
+    StackApplied { generation, changes: declared.changes, surplus: declared.surplus }
+}

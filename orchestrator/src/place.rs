@@ -1,0 +1,424 @@
+//! Which host a container goes to: filter, score, and why when none fits.
+//!
+//! Filters run in the order of [`Lack`]; a host is counted at the first one it fails. Among those left, the host
+//! with the fewest containers of this service wins, then the least reserved, the fewest containers, the first name:
+//! so the counts of one service differ by at most one among the hosts that can take it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use remuda_api::link::HostFacts;
+use remuda_api::resource::{Availability, HostState};
+use remuda_api::spec::{Constraint, RuntimeKind};
+
+use crate::state::{Claim, HostPort, Node};
+
+/// Picks a host for one container, or says in words why there is none.
+pub fn place(wish: &Wish, hosts: &[Candidate]) -> Result<u32, String> {
+    let lacks: Vec<Option<Lack>> = hosts.iter().map(|host| lack(wish, host)).collect();
+    let fitting = hosts.iter().zip(&lacks).filter(|(_, lack)| lack.is_none()).map(|(host, _)| host);
+    match fitting.min_by(|a, b| score(wish, a).cmp(&score(wish, b))) {
+        Some(host) => Ok(host.node_id),
+        None => Err(explain(wish, hosts, &lacks)),
+    }
+}
+
+/// What one container needs.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    pub service_id: u32,
+    pub claim: &'a Claim,
+    pub constraints: &'a [Constraint],
+    /// 0 = no limit.
+    pub max_per_host: u32,
+    pub runtime: RuntimeKind,
+    /// 0 = any host.
+    pub pinned_node: u32,
+}
+
+/// A host as placement sees it, with all that is placed there already.
+#[derive(Clone, Debug, Default)]
+pub struct Candidate {
+    pub node_id: u32,
+    pub name: String,
+    pub state: HostState,
+    pub availability: Availability,
+    pub labels: BTreeMap<String, String>,
+    pub cpu_milli: u64,
+    pub memory_bytes: u64,
+    pub runtimes: Vec<String>,
+    /// Ports a process of the host's own listens on, with its name.
+    pub listening: BTreeMap<HostPort, String>,
+    pub used_cpu_milli: u64,
+    pub used_memory_bytes: u64,
+    pub used_ports: BTreeSet<HostPort>,
+    pub containers: u32,
+    /// By service id.
+    pub of_service: BTreeMap<u32, u32>,
+}
+
+impl Candidate {
+    pub fn of(node: &Node, state: HostState) -> Candidate {
+        Candidate {
+            node_id: node.id,
+            name: node.name.clone(),
+            state,
+            availability: node.availability,
+            labels: node.labels.clone(),
+            cpu_milli: node.facts.cpu_milli,
+            memory_bytes: node.facts.memory_bytes,
+            runtimes: node.facts.runtimes.clone(),
+            listening: listening(&node.facts),
+            ..Candidate::default()
+        }
+    }
+
+    /// Books a container.
+    pub fn take(&mut self, service_id: u32, claim: &Claim) {
+        self.occupy(claim);
+        *self.of_service.entry(service_id).or_default() += 1;
+    }
+
+    /// Books the room of a container that is leaving: it counts for nothing else.
+    pub fn occupy(&mut self, claim: &Claim) {
+        self.used_cpu_milli = self.used_cpu_milli.saturating_add(claim.cpu_milli);
+        self.used_memory_bytes = self.used_memory_bytes.saturating_add(claim.memory_bytes);
+        self.used_ports.extend(&claim.host_ports);
+        self.containers += 1;
+    }
+
+    /// Undoes [`Candidate::take`].
+    pub fn give_back(&mut self, service_id: u32, claim: &Claim) {
+        self.used_cpu_milli = self.used_cpu_milli.saturating_sub(claim.cpu_milli);
+        self.used_memory_bytes = self.used_memory_bytes.saturating_sub(claim.memory_bytes);
+        self.used_ports.retain(|port| !claim.host_ports.contains(port));
+        self.containers = self.containers.saturating_sub(1);
+        if let Some(count) = self.of_service.get_mut(&service_id) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn free_cpu_milli(&self) -> u64 {
+        self.cpu_milli.saturating_sub(self.used_cpu_milli)
+    }
+    fn free_memory_bytes(&self) -> u64 {
+        self.memory_bytes.saturating_sub(self.used_memory_bytes)
+    }
+}
+
+/// `22/tcp sshd` lines as ports and holders; lines of another shape say nothing.
+pub fn listening(facts: &HostFacts) -> BTreeMap<HostPort, String> {
+    facts.listening.iter().filter_map(|line| listener(line)).collect()
+}
+
+fn listener(line: &str) -> Option<(HostPort, String)> {
+    let (socket, holder) = line.split_once(' ').unwrap_or((line, "another process"));
+    let (one, other) = socket.split_once('/')?;
+    let (port, protocol) = if one.parse::<u16>().is_ok() { (one, other) } else { (other, one) };
+    let protocol = match protocol {
+        "tcp" => remuda_api::spec::Protocol::Tcp,
+        "udp" => remuda_api::spec::Protocol::Udp,
+        _ => return None,
+    };
+    Some((HostPort { protocol, port: port.parse().ok()? }, holder.to_owned()))
+}
+
+/// Why a host is out, in the order of the filters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    Other,
+    NotReady(String),
+    Availability(String),
+    Runtime(String),
+    Constraint(String),
+    MaxPerHost,
+    Port(HostPort, String),
+    Cpu,
+    Memory,
+}
+
+/// The first filter this host fails.
+pub fn lack(wish: &Wish, host: &Candidate) -> Option<Lack> {
+    if wish.pinned_node != 0 && wish.pinned_node != host.node_id {
+        return Some(Lack::Other);
+    }
+    if host.state != HostState::Ready {
+        return Some(Lack::NotReady(kebab(&host.state)));
+    }
+    if host.availability != Availability::Active {
+        return Some(Lack::Availability(kebab(&host.availability)));
+    }
+    lack_of_kind(wish, host).or_else(|| lack_of_room(wish, host))
+}
+
+/// The first filter this host fails that no amount of room would cure: runtime and constraints.
+pub fn lack_of_kind(wish: &Wish, host: &Candidate) -> Option<Lack> {
+    let runtime = match wish.runtime {
+        RuntimeKind::Process => "process",
+        RuntimeKind::Docker => "docker",
+    };
+    // A host that lists no runtime says nothing about them.
+    if !host.runtimes.is_empty() && !host.runtimes.iter().any(|known| known == runtime) {
+        return Some(Lack::Runtime(runtime.into()));
+    }
+    wish.constraints.iter().find(|rule| !satisfies(host, rule)).map(|rule| Lack::Constraint(wanting(rule)))
+}
+
+/// The first thing there is not enough of here.
+pub fn lack_of_room(wish: &Wish, host: &Candidate) -> Option<Lack> {
+    let here = host.of_service.get(&wish.service_id).copied().unwrap_or(0);
+    if wish.max_per_host != 0 && here >= wish.max_per_host {
+        return Some(Lack::MaxPerHost);
+    }
+    for port in &wish.claim.host_ports {
+        if host.used_ports.contains(port) {
+            return Some(Lack::Port(*port, "another container".into()));
+        }
+        if let Some(holder) = host.listening.get(port) {
+            return Some(Lack::Port(*port, holder.clone()));
+        }
+    }
+    if wish.claim.cpu_milli > host.free_cpu_milli() {
+        return Some(Lack::Cpu);
+    }
+    (wish.claim.memory_bytes > host.free_memory_bytes()).then_some(Lack::Memory)
+}
+
+fn satisfies(host: &Candidate, rule: &Constraint) -> bool {
+    let is_equal = match rule.key.as_str() {
+        "node.hostname" => host.name.eq_ignore_ascii_case(&rule.value),
+        "node.id" => host.node_id.to_string() == rule.value,
+        key => key.strip_prefix("node.labels.").and_then(|label| host.labels.get(label)) == Some(&rule.value),
+    };
+    is_equal == rule.equal
+}
+
+/// `lack label zone=b`, read after a number of hosts.
+fn wanting(rule: &Constraint) -> String {
+    let key = rule.key.strip_prefix("node.labels.");
+    match (key, rule.equal) {
+        (Some(label), true) => format!("lack label {label}={}", rule.value),
+        (Some(label), false) => format!("have label {label}={}", rule.value),
+        (None, true) => format!("are not {}={}", rule.key, rule.value),
+        (None, false) => format!("are excluded by {}!={}", rule.key, rule.value),
+    }
+}
+
+/// Smaller is better.
+fn score<'a>(wish: &Wish, host: &'a Candidate) -> (u32, u64, u32, &'a str) {
+    let share = |used: u64, all: u64| if all == 0 { 0 } else { used.saturating_mul(1000) / all };
+    let load = share(host.used_cpu_milli, host.cpu_milli).max(share(host.used_memory_bytes, host.memory_bytes));
+    (host.of_service.get(&wish.service_id).copied().unwrap_or(0), load, host.containers, &host.name)
+}
+
+fn explain(wish: &Wish, hosts: &[Candidate], lacks: &[Option<Lack>]) -> String {
+    let asked: Vec<(&Candidate, &Lack)> =
+        hosts.iter().zip(lacks.iter().flatten()).filter(|(_, lack)| **lack != Lack::Other).collect();
+    if asked.is_empty() {
+        return "0/0 hosts: none has joined; `remuda token create` on the server prints the line to paste".into();
+    }
+    let mut counts: BTreeMap<&Lack, usize> = BTreeMap::new();
+    asked.iter().for_each(|(_, lack)| *counts.entry(lack).or_default() += 1);
+    let room = [(Lack::Cpu, cpu_words(wish, &asked)), (Lack::Memory, memory_words(wish, &asked))];
+    if let Some((_, words)) = room.iter().find(|(lack, _)| counts.get(lack) == Some(&asked.len())) {
+        return words.clone();
+    }
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(lack, count)| match lack {
+            Lack::Cpu => format!("{count} {}", room[0].1),
+            Lack::Memory => format!("{count} {}", room[1].1),
+            other => format!("{count} {}", words(other)),
+        })
+        .collect();
+    format!("0/{} hosts: {}", asked.len(), parts.join(", "))
+}
+
+fn words(lack: &Lack) -> String {
+    match lack {
+        Lack::NotReady(state) => format!("not ready ({state})"),
+        Lack::Availability(word) => format!("not active ({word})"),
+        Lack::Runtime(runtime) => format!("cannot run containers under runtime {runtime}"),
+        Lack::Constraint(words) => words.clone(),
+        Lack::MaxPerHost => "at max_replicas_per_node".into(),
+        Lack::Port(port, holder) => format!("port {port} held by {holder}"),
+        Lack::Cpu | Lack::Memory | Lack::Other => String::new(),
+    }
+}
+
+fn cpu_words(wish: &Wish, asked: &[(&Candidate, &Lack)]) -> String {
+    let best = best(asked, &Lack::Cpu, Candidate::free_cpu_milli);
+    format!("cpu: needs {}, best host has {} free", cores(wish.claim.cpu_milli), cores(best))
+}
+
+fn memory_words(wish: &Wish, asked: &[(&Candidate, &Lack)]) -> String {
+    let best = best(asked, &Lack::Memory, Candidate::free_memory_bytes);
+    format!("memory: needs {}, best host has {} free", bytes(wish.claim.memory_bytes), bytes(best))
+}
+
+fn best(asked: &[(&Candidate, &Lack)], of: &Lack, free: impl Fn(&Candidate) -> u64) -> u64 {
+    asked.iter().filter(|(_, lack)| *lack == of).map(|(host, _)| free(host)).max().unwrap_or(0)
+}
+
+fn cores(milli: u64) -> String {
+    let text = format!("{}.{:03}", milli / 1000, milli % 1000);
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    format!("{short} cpu")
+}
+
+/// `1 GiB`, `1 GB`, `1.5 GiB`, `0`: the unit that divides it, else binary with one digit.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [(u64, &str); 6] =
+        [(1 << 30, "GiB"), (1_000_000_000, "GB"), (1 << 20, "MiB"), (1_000_000, "MB"), (1 << 10, "KiB"), (1000, "kB")];
+    if count == 0 {
+        return "0".into();
+    }
+    if let Some((unit, name)) = UNITS.iter().find(|(unit, _)| count % unit == 0) {
+        return format!("{} {name}", count / unit);
+    }
+    let (unit, name) = UNITS.iter().step_by(2).find(|(unit, _)| count >= *unit).unwrap_or(&(1, "bytes"));
+    format!("{:.1} {name}", count as f64 / *unit as f64)
+}
+
+/// The word the API uses for a state.
+fn kebab(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "unknown".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use remuda_api::spec::Protocol;
+
+    const GIB: u64 = 1 << 30;
+    const WEB: u32 = 7;
+
+    fn host(id: u32) -> Candidate {
+        Candidate {
+            node_id: id,
+            name: format!("h{id}"),
+            state: HostState::Ready,
+            cpu_milli: 4000,
+            memory_bytes: 2 * GIB,
+            ..Candidate::default()
+        }
+    }
+
+    fn wish(claim: &Claim) -> Wish<'_> {
+        Wish {
+            service_id: WEB,
+            claim,
+            constraints: &[],
+            max_per_host: 0,
+            runtime: RuntimeKind::Process,
+            pinned_node: 0,
+        }
+    }
+
+    fn fill(wish: &Wish, hosts: &mut [Candidate], count: usize) -> (usize, Option<String>) {
+        for placed in 0..count {
+            match place(wish, hosts) {
+                Ok(id) => hosts.iter_mut().find(|h| h.node_id == id).expect("known").take(wish.service_id, wish.claim),
+                Err(why) => return (placed, Some(why)),
+            }
+        }
+        (count, None)
+    }
+
+    #[test]
+    fn thirty_replicas_spread_evenly_over_three_hosts_however_uneven_they_were_loaded() {
+        let mut hosts = [host(1), host(2), host(3)];
+        (0..9).for_each(|_| hosts[0].take(99, &Claim::default()));
+        fill(&wish(&Claim::default()), &mut hosts, 30);
+        assert!(hosts.iter().all(|host| host.of_service[&WEB] == 10));
+    }
+
+    #[test]
+    fn a_label_nobody_has_is_named_with_the_number_of_hosts() {
+        let rule = [Constraint { key: "node.labels.zone".into(), equal: true, value: "b".into() }];
+        let claim = Claim::default();
+        let wish = Wish { constraints: &rule, ..wish(&claim) };
+        let mut hosts = [host(1), host(2), host(3)];
+        assert_eq!(place(&wish, &hosts), Err("0/3 hosts: 3 lack label zone=b".into()));
+        hosts[2].labels.insert("zone".into(), "b".into());
+        assert_eq!(place(&wish, &hosts), Ok(3));
+    }
+
+    #[test]
+    fn the_seventh_gibibyte_on_three_hosts_of_two_waits_for_memory() {
+        let claim = Claim { memory_bytes: GIB, ..Claim::default() };
+        let (placed, why) = fill(&wish(&claim), &mut [host(1), host(2), host(3)], 7);
+        assert_eq!((placed, why.as_deref()), (6, Some("memory: needs 1 GiB, best host has 0 free")));
+    }
+
+    #[test]
+    fn the_fourth_replica_with_a_host_port_waits_and_names_the_port() {
+        let port = HostPort { protocol: Protocol::Tcp, port: 8080 };
+        let claim = Claim { host_ports: vec![port], ..Claim::default() };
+        let (placed, why) = fill(&wish(&claim), &mut [host(1), host(2), host(3)], 4);
+        assert_eq!((placed, why.as_deref()), (3, Some("0/3 hosts: 3 port 8080/tcp held by another container")));
+    }
+
+    #[test]
+    fn several_reasons_are_counted_each() {
+        let claim = Claim { cpu_milli: 2500, ..Claim::default() };
+        let mut hosts = [host(1), host(2), host(3)];
+        hosts[0].state = HostState::Dead;
+        hosts[1].availability = Availability::Drain;
+        hosts[2].used_cpu_milli = 2000;
+        let why = "0/3 hosts: 1 not ready (dead), 1 not active (drain), 1 cpu: needs 2.5 cpu, best host has 2 cpu free";
+        assert_eq!(place(&wish(&claim), &hosts), Err(why.into()));
+    }
+
+    #[test]
+    fn a_host_port_that_a_process_of_the_host_holds_is_refused_with_its_name() {
+        let facts =
+            HostFacts { listening: vec!["8080/tcp nginx".into(), "udp/53 dnsmasq".into()], ..HostFacts::default() };
+        let mut host = host(1);
+        host.listening = listening(&facts);
+        let claim = Claim { host_ports: vec![HostPort { protocol: Protocol::Tcp, port: 8080 }], ..Claim::default() };
+        assert_eq!(place(&wish(&claim), &[host]), Err("0/1 hosts: 1 port 8080/tcp held by nginx".into()));
+    }
+
+    #[test]
+    fn sizes_read_in_the_unit_they_were_written_in() {
+        assert_eq!([GIB, 1_000_000_000, 3 << 29, 0].map(bytes), ["1 GiB", "1 GB", "1536 MiB", "0"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        /// Random fleets, random claims, containers coming and going: nothing is ever given twice.
+        #[test]
+        fn no_host_is_ever_oversubscribed(
+            sizes in proptest::collection::vec((0u64..4000, 0u64..4 * GIB), 1..6),
+            claims in proptest::collection::vec((0u64..2000, 0u64..2 * GIB, 0u16..4, any::<bool>()), 1..60),
+        ) {
+            let mut hosts: Vec<Candidate> = sizes.iter().zip(1..).map(|((cpu, memory), id)| Candidate {
+                cpu_milli: *cpu, memory_bytes: *memory, ..host(id)
+            }).collect();
+            let mut placed: Vec<(u32, Claim)> = Vec::new();
+            for (cpu_milli, memory_bytes, port, leave) in claims {
+                let host_ports = (port > 0).then_some(HostPort { protocol: Protocol::Tcp, port }).into_iter().collect();
+                let claim = Claim { cpu_milli, memory_bytes, host_ports };
+                if let Ok(id) = place(&wish(&claim), &hosts) {
+                    hosts[id as usize - 1].take(WEB, &claim);
+                    placed.push((id, claim));
+                }
+                if leave && !placed.is_empty() {
+                    let (id, claim) = placed.remove(port as usize % placed.len());
+                    hosts[id as usize - 1].give_back(WEB, &claim);
+                }
+                for host in &hosts {
+                    let here: Vec<&Claim> = placed.iter().filter(|(id, _)| *id == host.node_id).map(|(_, c)| c).collect();
+                    prop_assert!(here.iter().map(|c| c.cpu_milli).sum::<u64>() <= host.cpu_milli);
+                    prop_assert!(here.iter().map(|c| c.memory_bytes).sum::<u64>() <= host.memory_bytes);
+                    let ports: Vec<&HostPort> = here.iter().flat_map(|c| &c.host_ports).collect();
+                    prop_assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What each host is told, from the state: pure. The assignment streams of [`crate::link`] send it.
+
+use std::collections::BTreeMap;
+
+use remuda_api::assignment::{
+    Assignment, Attachment, Container, Endpoint, Environment, Fleet, Node, Service, ServicePort,
+};
+use remuda_api::spec::{EndpointMode, NetworkMode, NetworkSpec, PortSpec, PublishMode, RestartPolicy, ServiceSpec};
+
+use crate::state::{self, Stage, State};
+
+/// Where every host's resolver listens.
+pub const DNS_IP: &str = "169.254.169.250";
+pub const TUNNEL_PORT: u32 = 4789;
+/// Outer Ethernet, IPv4, UDP and VXLAN headers.
+const TUNNEL_OVERHEAD_BYTES: u32 = 50;
+/// A host that does not say has Ethernet's.
+const UPLINK_MTU_DEFAULT_BYTES: u32 = 1500;
+/// The network of services that name none.
+pub const DEFAULT_NETWORK: &str = "default";
+
+/// The full assignment of one host.
+pub fn assignment(state: &State, shared: &Shared, node_id: u32) -> Assignment {
+    let mine = state.containers.values().filter(|container| container.node_id == node_id);
+    Assignment {
+        generation: state.revision,
+        node_id,
+        fleet: Some(shared.fleet.clone()),
+        environment: Some(shared.environment.clone()),
+        nodes: shared.nodes.clone(),
+        services: shared.services.clone(),
+        endpoints: shared.endpoints.clone(),
+        containers: mine.filter_map(|container| told(state, container)).collect(),
+    }
+}
+
+/// The part that is the same on every host, made once per generation.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    fleet: Fleet,
+    environment: Environment,
+    nodes: Vec<Node>,
+    services: Vec<Service>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Shared {
+    pub fn of(state: &State) -> Shared {
+        let mut endpoints: Vec<Endpoint> = state.containers.values().filter_map(|c| endpoint(state, c)).collect();
+        endpoints.sort_by_key(|endpoint| endpoint.id);
+        Shared {
+            fleet: fleet(state),
+            environment: environment(state),
+            nodes: state.nodes.values().map(|node| self::node(node)).collect(),
+            services: state.services.values().map(|service| self::service(state, service)).collect(),
+            endpoints,
+        }
+    }
+}
+
+fn fleet(state: &State) -> Fleet {
+    let texts = |pools: &[ipnetwork::Ipv4Network]| pools.iter().map(ToString::to_string).collect();
+    let facts = || state.nodes.values().map(|node| &node.facts);
+    let uplink = facts().map(|facts| facts.uplink_mtu).filter(|mtu| *mtu != 0).min();
+    Fleet {
+        overlay_pools: texts(&state.fleet.overlay_pools),
+        vip_pools: texts(&state.fleet.vip_pools),
+        dns_ip: DNS_IP.into(),
+        tunnel_port: TUNNEL_PORT,
+        endpoint_mtu: uplink.unwrap_or(UPLINK_MTU_DEFAULT_BYTES).saturating_sub(TUNNEL_OVERHEAD_BYTES),
+        wire_version: facts().map(|facts| facts.wire_version.max(1)).min().unwrap_or(1),
+    }
+}
+
+fn environment(state: &State) -> Environment {
+    Environment {
+        id: state.fleet.environment_id,
+        name: state.fleet.environment.clone(),
+        hash_seed: state.fleet.hash_seed,
+        endpoint_mode: "list".into(),
+        no_egress: false,
+    }
+}
+
+fn node(node: &state::Node) -> Node {
+    Node {
+        id: node.id,
+        name: node.name.clone(),
+        underlay_ip: node.facts.underlay_ip.clone(),
+        blocks: node.blocks.iter().map(ToString::to_string).collect(),
+        host_endpoint_id: node.host_endpoint_id,
+        frontend_ips: node.facts.frontend_ips.clone(),
+    }
+}
+
+fn service(state: &State, service: &state::Service) -> Service {
+    let ports = service.spec.ports.iter().zip(service.frontend_ids.iter().copied().chain(std::iter::repeat(0)));
+    Service {
+        id: service.id,
+        stack: service.stack.clone(),
+        name: service.name.clone(),
+        vip: service.vip.map(|vip| vip.to_string()).unwrap_or_default(),
+        endpoint_mode: endpoint_mode(service.spec.endpoint_mode).into(),
+        ports: ports.map(|(port, frontend_id)| self::port(port, frontend_id)).collect(),
+        networks: attachments(service)
+            .map(|(name, aliases)| Attachment { network: full_network(state, &service.stack, &name).0, aliases })
+            .collect(),
+    }
+}
+
+fn endpoint_mode(mode: EndpointMode) -> &'static str {
+    match mode {
+        EndpointMode::Vip => "vip",
+        EndpointMode::Inherit | EndpointMode::List => "list",
+    }
+}
+
+fn port(port: &PortSpec, frontend_id: u32) -> ServicePort {
+    ServicePort {
+        protocol: port.protocol.name().into(),
+        published: port.published.map_or(0, u32::from),
+        target: port.target.into(),
+        mode: match port.mode {
+            PublishMode::Ingress => "ingress".into(),
+            PublishMode::Host => "host".into(),
+        },
+        frontend_id,
+    }
+}
+
+/// Network names as the spec has them, with aliases; a service that names none is on `default`.
+fn attachments(service: &state::Service) -> impl Iterator<Item = (String, Vec<String>)> {
+    let named = service.spec.networks.iter().map(|(name, how)| (name.clone(), how.aliases.clone()));
+    let fallback = service.spec.networks.is_empty().then(|| (DEFAULT_NETWORK.to_owned(), Vec::new()));
+    named.chain(fallback)
+}
+
+/// The fleet-wide name of a stack's network, and whether it has a way out.
+fn full_network(state: &State, stack: &str, name: &str) -> (String, bool) {
+    let spec: NetworkSpec = state.stacks.get(stack).and_then(|s| s.networks.get(name)).cloned().unwrap_or_default();
+    (spec.external.unwrap_or_else(|| format!("{stack}_{name}")), spec.internal)
+}
+
+fn endpoint(state: &State, container: &state::Container) -> Option<Endpoint> {
+    if container.node_id == 0 || container.endpoint_id == 0 {
+        return None;
+    }
+    let ip = match container.ip {
+        Some(ip) => ip.to_string(),
+        None => state.nodes.get(&container.node_id)?.facts.underlay_ip.clone(),
+    };
+    Some(Endpoint {
+        id: container.endpoint_id,
+        name: container.name.clone(),
+        service_id: container.service_id,
+        node_id: container.node_id,
+        ip,
+        serving: container.is_serving(),
+        draining: matches!(container.stage, Stage::Draining { .. }),
+        host_network: container.ip.is_none(),
+    })
+}
+
+/// The record of a container on its own host.
+fn told(state: &State, container: &state::Container) -> Option<Container> {
+    let service = state.services.get(&container.service_id)?;
+    let body = body(state, service);
+    Some(Container {
+        name: container.name.clone(),
+        endpoint_id: container.endpoint_id,
+        ip: container.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        hostname: if body.hostname.is_empty() { container.name.clone() } else { body.hostname.clone() },
+        spec_revision: container.spec_revision,
+        stop: container.stage == Stage::Stopping,
+        ..body
+    })
+}
+
+/// What every container of a service is made of. Two services with equal bodies need no restart between them.
+pub fn body(state: &State, service: &state::Service) -> Container {
+    let spec = &service.spec;
+    let networks: Vec<(String, bool)> =
+        attachments(service).map(|(name, _)| full_network(state, &service.stack, &name)).collect();
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    Container {
+        stack: service.stack.clone(),
+        service: service.name.clone(),
+        network_mode: network_mode(spec.network_mode).into(),
+        runtime: "process".into(),
+        image: text(&spec.image),
+        entrypoint: spec.entrypoint.clone().unwrap_or_default(),
+        command: spec.command.clone().unwrap_or_default(),
+        environment: pairs(&spec.environment),
+        labels: pairs(&spec.labels),
+        user: text(&spec.user),
+        working_dir: text(&spec.working_dir),
+        hostname: text(&spec.hostname),
+        limit_cpu_milli: spec.resources.limit_cpu_milli,
+        limit_memory_bytes: spec.resources.limit_memory_bytes,
+        limit_pids: spec.resources.limit_pids,
+        stop_grace_ms: spec.stop_grace_ms,
+        stop_signal: text(&spec.stop_signal),
+        restart: restart(spec.restart).into(),
+        internal: networks.iter().all(|(_, internal)| *internal),
+        networks: networks.into_iter().map(|(name, _)| name).collect(),
+        host_ports: host_ports(spec),
+        ..Container::default()
+    }
+}
+
+fn host_ports(spec: &ServiceSpec) -> Vec<ServicePort> {
+    let host = spec.ports.iter().filter(|port| port.mode == PublishMode::Host && port.published.is_some());
+    host.map(|port| self::port(port, 0)).collect()
+}
+
+fn network_mode(mode: NetworkMode) -> &'static str {
+    match mode {
+        NetworkMode::Managed => "managed",
+        NetworkMode::Host => "host",
+        NetworkMode::None => "none",
+    }
+}
+
+fn restart(policy: RestartPolicy) -> &'static str {
+    match policy {
+        RestartPolicy::Always => "always",
+        RestartPolicy::OnFailure => "on-failure",
+        RestartPolicy::Never => "never",
+    }
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> Vec<String> {
+    map.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}

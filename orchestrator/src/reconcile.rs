@@ -1,0 +1,404 @@
+//! From what is declared to container records with a place, and from unwanted containers to none.
+//!
+//! Runs inside every change, on the changed copy of the state, and is idempotent: whatever the cause of a wait was
+//! (a label, room, a host, a dependency), the change that removes it places what waited. Leaving goes in order:
+//! out of names, lists and rings (draining), told to stop once every host has that, forgotten when its host says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use remuda_api::names;
+use remuda_api::resource::{Availability, ContainerState, Health, HostState};
+use remuda_api::spec::{DependsOn, NetworkMode, RuntimeKind};
+
+use crate::alloc;
+use crate::place::{self, Candidate, Wish};
+use crate::state::{Claim, Container, Service, Stage, State};
+
+/// A host that does not confirm a generation holds up a stop no longer than this.
+pub const CONFIRM_TIMEOUT_MS: u64 = 2_000;
+
+/// Brings the records in line with what is declared and with what hosts said.
+pub fn reconcile(state: &mut State, now_ms: u64) {
+    forget_lost(state);
+    advance_leaving(state, now_ms);
+    release_waiting(state);
+    follow_specs(state, now_ms);
+    retire_unfit(state, now_ms);
+    retire_surplus(state, now_ms);
+    create_missing(state, now_ms);
+    place_pending(state);
+    sweep(state);
+}
+
+/// Something will change at this time although nobody says anything (unix ms).
+pub fn next_deadline_ms(state: &State) -> Option<u64> {
+    let draining = state.containers.values().filter_map(|container| match container.stage {
+        Stage::Draining { since_ms, .. } => Some(since_ms + CONFIRM_TIMEOUT_MS),
+        _ => None,
+    });
+    draining.min()
+}
+
+/// What a container of `service` asks of a host.
+pub fn wish<'a>(service: &'a Service, claim: &'a Claim, pinned_node: u32) -> Wish<'a> {
+    Wish {
+        service_id: service.id,
+        claim,
+        constraints: &service.spec.constraints,
+        max_per_host: service.spec.max_replicas_per_node,
+        runtime: service.spec.runtime.unwrap_or(RuntimeKind::Process),
+        pinned_node,
+    }
+}
+
+/// Every host with all that is placed on it.
+pub fn candidates(state: &State) -> Vec<Candidate> {
+    let mut hosts: BTreeMap<u32, Candidate> =
+        state.nodes.values().map(|node| (node.id, Candidate::of(node, state.host_state(node.id)))).collect();
+    for container in state.containers.values() {
+        match hosts.get_mut(&container.node_id) {
+            Some(host) if container.is_wanted() => host.take(container.service_id, &container.claim),
+            Some(host) => host.occupy(&container.claim),
+            None => {}
+        }
+    }
+    hosts.into_values().collect()
+}
+
+/// Containers of hosts that are no longer in the fleet.
+fn forget_lost(state: &mut State) {
+    let State { nodes, containers, .. } = state;
+    let exists = |id: u32| id == 0 || nodes.contains_key(&id);
+    containers.retain(|_, container| exists(container.node_id) && exists(container.pinned_node));
+}
+
+fn advance_leaving(state: &mut State, now_ms: u64) {
+    let ready = state.live.values().filter(|live| live.state == HostState::Ready);
+    let confirmed = ready.map(|live| live.generation).min().unwrap_or(u64::MAX);
+    for name in names_where(state, |container| match container.stage {
+        Stage::Draining { revision, since_ms } => revision <= confirmed || since_ms + CONFIRM_TIMEOUT_MS <= now_ms,
+        _ => false,
+    }) {
+        state.edit_container(&name, |container| container.stage = Stage::Stopping);
+    }
+}
+
+/// Services whose dependencies are there now.
+fn release_waiting(state: &mut State) {
+    let waiting = state.services.values().filter(|service| !service.released && !service.removing);
+    let free: Vec<u32> = waiting.filter(|service| waits_for(state, service).is_none()).map(|s| s.id).collect();
+    for id in free {
+        if let Some(service) = state.services.get_mut(&id) {
+            Arc::make_mut(service).released = true;
+        }
+    }
+}
+
+/// What `service` waits for, in words.
+fn waits_for(state: &State, service: &Service) -> Option<String> {
+    service.spec.depends_on.iter().find_map(|(name, condition)| {
+        let dependency = state.service(&service.stack, name)?;
+        let wanted: Vec<_> = state.containers_of(dependency.id).filter(|c| c.is_wanted()).collect();
+        if wanted.is_empty() && dependency.scale == 0 {
+            return None;
+        }
+        let ended_well = |c: &&Arc<Container>| {
+            c.state() == ContainerState::Complete && c.status.as_ref().is_some_and(|s| s.exit_code == 0)
+        };
+        let (is_met, words) = match condition {
+            DependsOn::ServiceStarted => (wanted.iter().any(|c| has_started(c)), "to start"),
+            DependsOn::ServiceHealthy => (wanted.iter().any(|c| c.health() == Health::Healthy), "to be healthy"),
+            DependsOn::ServiceCompletedSuccessfully => {
+                (!wanted.is_empty() && wanted.iter().all(ended_well), "to complete successfully")
+            }
+        };
+        (!is_met).then(|| format!("waits for {name} {words}"))
+    })
+}
+
+fn has_started(container: &Container) -> bool {
+    matches!(container.state(), ContainerState::Running | ContainerState::Complete)
+}
+
+/// Containers made from an older spec: changed where they are if they still fit there, else moved.
+fn follow_specs(state: &mut State, now_ms: u64) {
+    let is_behind = |container: &Container, service: &Service| {
+        container.is_wanted() && container.node_id != 0 && container.spec_revision != service.spec_revision
+    };
+    let behind = names_where(state, |c| state.services.get(&c.service_id).is_some_and(|s| is_behind(c, s)));
+    if behind.is_empty() {
+        return;
+    }
+    let mut hosts = candidates(state);
+    for name in behind {
+        let Some((container, service)) = with_service(state, &name) else { continue };
+        let Some(host) = hosts.iter_mut().find(|host| host.node_id == container.node_id) else { continue };
+        let claim = Claim::of(&service);
+        host.give_back(service.id, &container.claim);
+        let wish = wish(&service, &claim, container.pinned_node);
+        let fits = place::lack_of_kind(&wish, host).or_else(|| place::lack_of_room(&wish, host)).is_none();
+        if fits && has_right_addresses(&container, &service) {
+            host.take(service.id, &claim);
+            state.edit_container(&name, |c| (c.claim, c.spec_revision) = (claim, service.spec_revision));
+        } else {
+            host.occupy(&container.claim);
+            leave(state, &name, now_ms);
+        }
+    }
+}
+
+fn has_right_addresses(container: &Container, service: &Service) -> bool {
+    match service.spec.network_mode {
+        NetworkMode::Managed => container.ip.is_some(),
+        NetworkMode::Host => container.ip.is_none() && container.endpoint_id != 0,
+        NetworkMode::None => container.endpoint_id == 0,
+    }
+}
+
+fn with_service(state: &State, name: &str) -> Option<(Arc<Container>, Arc<Service>)> {
+    let container = state.containers.get(name)?;
+    Some((container.clone(), state.services.get(&container.service_id)?.clone()))
+}
+
+/// Containers whose service goes, or whose host is being drained or no longer meets the constraints.
+fn retire_unfit(state: &mut State, now_ms: u64) {
+    let unfit = |container: &Container| {
+        let Some(service) = state.services.get(&container.service_id) else { return true };
+        let host = if container.node_id != 0 { container.node_id } else { container.pinned_node };
+        let Some(node) = state.nodes.get(&host) else { return service.removing };
+        service.removing
+            || node.availability == Availability::Drain
+            || place::lack_of_kind(&wish(service, &container.claim, 0), &Candidate::of(node, state.host_state(host)))
+                .is_some()
+    };
+    for name in names_where(state, |container| container.is_wanted() && unfit(container)) {
+        leave(state, &name, now_ms);
+    }
+}
+
+/// Containers above the declared scale: first those without a place, then from the fullest host, the newest first.
+fn retire_surplus(state: &mut State, now_ms: u64) {
+    let counts = wanted_counts(state);
+    for service in state.services.values().cloned().collect::<Vec<_>>() {
+        let have = counts.get(&service.id).copied().unwrap_or(0);
+        if service.is_global() || have <= service.scale {
+            continue;
+        }
+        let mut wanted: Vec<_> = state.containers_of(service.id).filter(|c| c.is_wanted()).cloned().collect();
+        for _ in service.scale..have {
+            let victim = surplus(&wanted);
+            let gone = wanted.swap_remove(victim);
+            leave(state, &gone.name, now_ms);
+        }
+    }
+}
+
+/// The index of the container to give up next; `wanted` is not empty.
+fn surplus(wanted: &[Arc<Container>]) -> usize {
+    let mut per_host: BTreeMap<u32, usize> = BTreeMap::new();
+    wanted.iter().for_each(|container| *per_host.entry(container.node_id).or_default() += 1);
+    let rank = |container: &Container| {
+        (container.node_id == 0, per_host[&container.node_id], number(container), container.name.clone())
+    };
+    (0..wanted.len()).max_by_key(|at| rank(&wanted[*at])).unwrap_or(0)
+}
+
+/// The n of `<stack>-<service>-<n>`.
+pub fn number(container: &Container) -> u32 {
+    container.name.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+fn wanted_counts(state: &State) -> BTreeMap<u32, u32> {
+    let mut counts = BTreeMap::new();
+    for container in state.containers.values().filter(|container| container.is_wanted()) {
+        *counts.entry(container.service_id).or_default() += 1;
+    }
+    counts
+}
+
+/// Starts the way out of a container; one without a place is simply forgotten.
+fn leave(state: &mut State, name: &str, now_ms: u64) {
+    let revision = state.revision;
+    let Some(container) = state.containers.get_mut(name) else { return };
+    if container.node_id == 0 {
+        state.containers.remove(name);
+        return;
+    }
+    let draining = Stage::Draining { revision, since_ms: now_ms };
+    let stage = if container.is_serving() { draining } else { Stage::Stopping };
+    Arc::make_mut(container).stage = stage;
+}
+
+fn create_missing(state: &mut State, now_ms: u64) {
+    let counts = wanted_counts(state);
+    for service in state.services.values().cloned().collect::<Vec<_>>() {
+        if service.removing {
+            continue;
+        }
+        if service.is_global() {
+            for node_id in hosts_without(state, &service) {
+                create(state, &service, node_id, 1, now_ms);
+            }
+            continue;
+        }
+        let mut next = 1;
+        for _ in counts.get(&service.id).copied().unwrap_or(0)..service.scale {
+            next = create(state, &service, 0, next, now_ms) + 1;
+        }
+    }
+}
+
+/// Hosts that a global service belongs on and is not on.
+fn hosts_without(state: &State, service: &Service) -> Vec<u32> {
+    let present: BTreeSet<u32> =
+        state.containers_of(service.id).filter(|c| c.is_wanted()).map(|c| c.pinned_node.max(c.node_id)).collect();
+    let claim = Claim::default();
+    let wish = wish(service, &claim, 0);
+    let belongs = |host: &Candidate| {
+        host.state == HostState::Ready
+            && host.availability == Availability::Active
+            && place::lack_of_kind(&wish, host).is_none()
+    };
+    let hosts = state.nodes.values().filter(|node| !present.contains(&node.id));
+    hosts.map(|node| Candidate::of(node, state.host_state(node.id))).filter(belongs).map(|h| h.node_id).collect()
+}
+
+/// A new record under the lowest free number from `from` on; answers the number.
+fn create(state: &mut State, service: &Service, pinned_node: u32, from: u32, now_ms: u64) -> u32 {
+    let name_of = |n: u32| names::container_name(&service.stack, &service.name, n);
+    let number = (from..).find(|n| !state.containers.contains_key(&name_of(*n))).unwrap_or(u32::MAX);
+    let container = Container {
+        name: name_of(number),
+        stack: service.stack.clone(),
+        service: service.name.clone(),
+        service_id: service.id,
+        pinned_node,
+        spec_revision: service.spec_revision,
+        created_ms: now_ms,
+        ..Container::default()
+    };
+    state.containers.insert(container.name.clone(), Arc::new(container));
+    number
+}
+
+fn place_pending(state: &mut State) {
+    let mut pending: Vec<Arc<Container>> =
+        state.containers.values().filter(|c| c.is_wanted() && c.node_id == 0).cloned().collect();
+    if pending.is_empty() {
+        return;
+    }
+    pending.sort_by_key(|container| (container.created_ms, container.service_id, number(container)));
+    let mut hosts = candidates(state);
+    let mut used = Used::of(state);
+    // What refused one container of a service refuses the next one.
+    let mut refused: BTreeMap<u32, String> = BTreeMap::new();
+    for container in pending {
+        let Some(service) = state.services.get(&container.service_id).cloned() else { continue };
+        let outcome = match refused.get(&service.id) {
+            Some(why) if container.pinned_node == 0 => Err(why.clone()),
+            _ => place_one(state, &mut hosts, &mut used, &service, &container),
+        };
+        if let Err(why) = outcome {
+            if container.pending_reason != why {
+                state.edit_container(&container.name, |c| c.pending_reason.clone_from(&why));
+            }
+            refused.insert(service.id, why);
+        }
+    }
+}
+
+fn place_one(
+    state: &mut State,
+    hosts: &mut [Candidate],
+    used: &mut Used,
+    service: &Service,
+    container: &Container,
+) -> Result<(), String> {
+    if !service.released
+        && let Some(why) = waits_for(state, service)
+    {
+        return Err(why);
+    }
+    let claim = Claim::of(service);
+    let node_id = place::place(&wish(service, &claim, container.pinned_node), hosts)?;
+    let (endpoint_id, ip) = used.address(state, node_id, service.spec.network_mode)?;
+    if let Some(host) = hosts.iter_mut().find(|host| host.node_id == node_id) {
+        host.take(service.id, &claim);
+    }
+    state.edit_container(&container.name, |c| {
+        (c.node_id, c.endpoint_id, c.ip, c.claim) = (node_id, endpoint_id, ip, claim);
+        c.pending_reason.clear();
+        c.spec_revision = service.spec_revision;
+    });
+    Ok(())
+}
+
+/// Endpoint ids and addresses that are taken.
+struct Used {
+    endpoint_ids: BTreeSet<u32>,
+    addresses: BTreeSet<std::net::Ipv4Addr>,
+}
+
+impl Used {
+    fn of(state: &State) -> Used {
+        let hosts = state.nodes.values().map(|node| node.host_endpoint_id);
+        Used {
+            endpoint_ids: state.containers.values().map(|c| c.endpoint_id).chain(hosts).collect(),
+            addresses: state.containers.values().filter_map(|c| c.ip).collect(),
+        }
+    }
+
+    /// An endpoint id and, where the mode has one, an overlay address of the host; takes another block if needed.
+    fn address(
+        &mut self,
+        state: &mut State,
+        node_id: u32,
+        mode: NetworkMode,
+    ) -> Result<(u32, Option<std::net::Ipv4Addr>), String> {
+        if mode == NetworkMode::None {
+            return Ok((0, None));
+        }
+        let ip = match mode {
+            NetworkMode::Managed => Some(self.overlay_address(state, node_id)?),
+            _ => None,
+        };
+        let cursors = &mut Arc::make_mut(&mut state.fleet).cursors;
+        let taken = &self.endpoint_ids;
+        let id = alloc::next_id(&mut cursors.endpoint_id, alloc::ENDPOINT_ID_MAX, |id| taken.contains(&id))
+            .ok_or_else(|| format!("endpoint ids: all {} are in use", alloc::ENDPOINT_ID_MAX))?;
+        self.endpoint_ids.insert(id);
+        self.addresses.extend(ip);
+        Ok((id, ip))
+    }
+
+    fn overlay_address(&self, state: &mut State, node_id: u32) -> Result<std::net::Ipv4Addr, String> {
+        let State { nodes, fleet, .. } = state;
+        let taken: BTreeSet<_> = nodes.values().flat_map(|node| node.blocks.iter().copied()).collect();
+        let node = Arc::make_mut(nodes.get_mut(&node_id).ok_or("its host is gone")?);
+        let is_used = |ip| self.addresses.contains(&ip);
+        if let Some(ip) = alloc::next_address(&node.blocks, &mut node.address_cursor, is_used) {
+            return Ok(ip);
+        }
+        let fleet = Arc::make_mut(fleet);
+        let block = alloc::next_block(&fleet.overlay_pools, &mut fleet.cursors.block, &taken).ok_or_else(|| {
+            format!("addresses: every block of the overlay pools is in use, {} needs one more", node.name)
+        })?;
+        node.blocks.push(block);
+        alloc::next_address(&node.blocks, &mut node.address_cursor, is_used)
+            .ok_or_else(|| "addresses: none left".into())
+    }
+}
+
+/// Services and stacks that are being removed and have no container left.
+fn sweep(state: &mut State) {
+    let busy: BTreeSet<u32> = state.containers.values().map(|container| container.service_id).collect();
+    state.services.retain(|id, service| !service.removing || busy.contains(id));
+    let State { stacks, services, .. } = state;
+    let living: BTreeSet<&str> = services.values().map(|service| service.stack.as_str()).collect();
+    stacks.retain(|name, _| living.contains(name.as_str()));
+}
+
+fn names_where(state: &State, keep: impl Fn(&Container) -> bool) -> Vec<String> {
+    state.containers.values().filter(|container| keep(container)).map(|container| container.name.clone()).collect()
+}

@@ -1,0 +1,156 @@
+//! What a host says about itself, written into the state. A host speaks for its own containers only.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use remuda_api::link::{ContainerStatus, HostFacts, Report};
+use remuda_api::resource::{ContainerState, HostState};
+
+use crate::state::{Container, Live, Stage, State};
+
+/// Longest text of a host's that is kept: a reason is a sentence.
+const TEXT_MAX_BYTES: usize = 1_024;
+
+/// Applies one report of host `node_id`.
+pub fn apply(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
+    if !state.nodes.contains_key(&node_id) {
+        return;
+    }
+    if let Some(facts) = &report.facts {
+        update_facts(state, node_id, facts, now_ms);
+    }
+    for status in &report.containers {
+        update_container(state, node_id, status, now_ms);
+    }
+    for name in gone(state, node_id, report) {
+        forget_container(state, &name, now_ms);
+    }
+    update_host(state, node_id, report, now_ms);
+}
+
+/// A new verdict about a host, when the lease gives one.
+pub fn host_state(state: &mut State, node_id: u32, verdict: HostState, now_ms: u64) {
+    let live = state.live.entry(node_id).or_default();
+    if live.state == verdict {
+        return;
+    }
+    live.state = verdict;
+    let Some(name) = state.nodes.get(&node_id).map(|node| node.name.clone()) else { return };
+    let (kind, message) = match verdict {
+        HostState::Ready => ("host-ready", "reports and has applied its assignment"),
+        HostState::Suspect => ("host-suspect", "has not reported for 2 s"),
+        HostState::Dead => ("host-dead", "has not reported for 5 s"),
+        HostState::Joining => ("host-joining", "connected"),
+        HostState::ControlLost => ("host-control-lost", "its agent is unreachable"),
+    };
+    state.record(now_ms, kind, name, message);
+}
+
+/// Facts as the agent says them now; labels stay what operators made of them.
+pub fn update_facts(state: &mut State, node_id: u32, facts: &HostFacts, now_ms: u64) {
+    let Some(node) = state.nodes.get_mut(&node_id) else { return };
+    // The name is the fleet's, the address must be one that others can send to.
+    let valid = facts.underlay_ip.parse::<std::net::Ipv4Addr>().is_ok();
+    let facts = HostFacts {
+        name: node.name.clone(),
+        underlay_ip: if valid { facts.underlay_ip.clone() } else { node.facts.underlay_ip.clone() },
+        ..facts.clone()
+    };
+    if node.facts == facts {
+        return;
+    }
+    let moved = node.facts.underlay_ip != facts.underlay_ip;
+    let message = format!("underlay address {} -> {}", node.facts.underlay_ip, facts.underlay_ip);
+    let name = node.name.clone();
+    Arc::make_mut(node).facts = facts;
+    if moved {
+        state.record(now_ms, "host-moved", name, message);
+    }
+}
+
+fn update_container(state: &mut State, node_id: u32, status: &ContainerStatus, now_ms: u64) {
+    let Some(held) = state.containers.get(&status.name).filter(|container| container.node_id == node_id) else {
+        return;
+    };
+    let status = ContainerStatus { reason: shorten(&status.reason), ..status.clone() };
+    if held.status.as_ref() == Some(&status) {
+        return;
+    }
+    let happened = happened(held, &status);
+    let name = held.name.clone();
+    state.edit_container(&name, |container| container.status = Some(status));
+    if let Some((kind, message)) = happened {
+        state.record(now_ms, kind, name, message);
+    }
+}
+
+/// The event a new status means, if any.
+fn happened(held: &Container, status: &ContainerStatus) -> Option<(&'static str, String)> {
+    let next = Container { status: Some(status.clone()), ..held.clone() };
+    let restarts = |status: &Option<ContainerStatus>| status.as_ref().map_or(0, |status| status.restarts);
+    if restarts(&next.status) > restarts(&held.status) {
+        let reason = if status.reason.is_empty() { "it ended" } else { &status.reason };
+        return Some(("container-restarted", format!("restart {}: {reason}", status.restarts)));
+    }
+    if next.state() == held.state() {
+        return None;
+    }
+    match next.state() {
+        ContainerState::Running => Some(("container-started", format!("running as process {}", status.pid))),
+        ContainerState::Failed => Some(("container-failed", status.reason.clone())),
+        ContainerState::Complete => Some(("container-complete", format!("exit code {}", status.exit_code))),
+        _ => None,
+    }
+}
+
+/// Containers of this host that it no longer has.
+fn gone(state: &State, node_id: u32, report: &Report) -> Vec<String> {
+    let said: BTreeSet<&str> = report.gone.iter().map(String::as_str).collect();
+    let present: BTreeSet<&str> = report.containers.iter().map(|status| status.name.as_str()).collect();
+    let is_gone = |name: &str| said.contains(name) || (report.complete && !present.contains(name));
+    let mine = state.containers.values().filter(|container| container.node_id == node_id);
+    mine.filter(|container| is_gone(&container.name)).map(|container| container.name.clone()).collect()
+}
+
+/// One on its way out is done; a wanted one starts again, by its host, from nothing.
+fn forget_container(state: &mut State, name: &str, now_ms: u64) {
+    let Some(held) = state.containers.get(name) else { return };
+    if held.stage != Stage::Wanted {
+        state.containers.remove(name);
+        state.record(now_ms, "container-stopped", name, "stopped and removed");
+    } else if held.status.is_some() {
+        state.edit_container(name, |container| container.status = None);
+        state.record(now_ms, "container-lost", name, "its host no longer has it and starts it again");
+    }
+}
+
+fn update_host(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
+    let problems: Vec<String> = report.problems.iter().take(16).map(|problem| shorten(problem)).collect();
+    let name = state.nodes.get(&node_id).map(|node| node.name.clone()).unwrap_or_default();
+    let live = state.live.entry(node_id).or_default();
+    live.generation = report.generation;
+    let new: Vec<String> = problems.iter().filter(|problem| !live.problems.contains(problem)).cloned().collect();
+    live.problems = problems;
+    for problem in new {
+        state.record(now_ms, "host-problem", name.clone(), problem);
+    }
+    if report.generation > 0 {
+        host_state(state, node_id, HostState::Ready, now_ms);
+    }
+}
+
+/// A host that connected: known to be there, not yet to have applied anything.
+pub fn connected(state: &mut State, node_id: u32, facts: Option<&HostFacts>, now_ms: u64) {
+    if let Some(facts) = facts {
+        update_facts(state, node_id, facts, now_ms);
+    }
+    state.live.entry(node_id).or_insert_with(Live::default);
+}
+
+fn shorten(text: &str) -> String {
+    let mut end = text.len().min(TEXT_MAX_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

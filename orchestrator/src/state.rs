@@ -1,0 +1,327 @@
+//! Everything the orchestrator knows, as data: what the store keeps, plus which hosts are there now.
+//!
+//! Records are shared (`Arc`), so a change works on a cheap copy ([`State::clone`]) and what changed is found by
+//! comparing pointers ([`crate::persist`]). Ids are unique in the fleet; 0 means none.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ipnetwork::Ipv4Network;
+use remuda_api::link::{ContainerStatus, HostFacts};
+use remuda_api::resource::{Availability, ContainerState, Event, Health, HostState};
+use remuda_api::spec::{NetworkSpec, PortSpec, Protocol, PublishMode, ServiceMode, ServiceSpec};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::rfc3339;
+
+/// Events kept, oldest forgotten first: a day of a busy small fleet.
+pub const EVENTS_MAX: usize = 2_000;
+
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The store revision this is; inside a change, the revision the change will get.
+    pub revision: u64,
+    pub fleet: Arc<FleetRecord>,
+    pub nodes: BTreeMap<u32, Arc<Node>>,
+    pub stacks: BTreeMap<String, Arc<Stack>>,
+    pub services: BTreeMap<u32, Arc<Service>>,
+    /// By container name.
+    pub containers: BTreeMap<String, Arc<Container>>,
+    /// By hex SHA-256 of the secret.
+    pub tokens: BTreeMap<String, Arc<Token>>,
+    /// By hex SHA-256 of the key.
+    pub keys: BTreeMap<String, Arc<ApiKey>>,
+    /// Oldest first, ids growing.
+    pub events: VecDeque<Arc<Event>>,
+    /// Not stored: what is known of each host since this server started.
+    pub live: BTreeMap<u32, Live>,
+}
+
+/// What belongs to the fleet as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FleetRecord {
+    pub overlay_pools: Vec<Ipv4Network>,
+    pub vip_pools: Vec<Ipv4Network>,
+    pub environment_id: u32,
+    pub environment: String,
+    /// Secret seed of flow hashes and rings.
+    pub hash_seed: u64,
+    pub cursors: Cursors,
+}
+
+/// Where the next allocation of each kind starts looking, so that nothing is reused at once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cursors {
+    pub node_id: u32,
+    pub endpoint_id: u32,
+    pub service_id: u32,
+    pub frontend_id: u32,
+    pub vip: u32,
+    pub block: u32,
+}
+
+impl Default for FleetRecord {
+    fn default() -> Self {
+        Self {
+            overlay_pools: Vec::new(),
+            vip_pools: Vec::new(),
+            environment_id: 1,
+            environment: "default".into(),
+            hash_seed: 0,
+            cursors: Cursors::default(),
+        }
+    }
+}
+
+/// A host that joined.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    pub id: u32,
+    pub name: String,
+    pub facts: HostFacts,
+    pub labels: BTreeMap<String, String>,
+    pub availability: Availability,
+    pub blocks: Vec<Ipv4Network>,
+    pub host_endpoint_id: u32,
+    /// Where the next address is looked for, an index into all addresses of `blocks`.
+    pub address_cursor: u32,
+    /// Hex SHA-256 of the public keys its certificate may carry: the current one, and the one before a renewal.
+    pub keys: Vec<String>,
+    pub created_ms: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stack {
+    pub name: String,
+    pub networks: BTreeMap<String, NetworkSpec>,
+    /// The revision that last changed it.
+    pub generation: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    pub id: u32,
+    pub stack: String,
+    pub name: String,
+    pub spec: ServiceSpec,
+    /// Declared replicas; means nothing for a global service.
+    pub scale: u32,
+    pub vip: Option<Ipv4Addr>,
+    /// One per `spec.ports`; 0 for ports that are not published by ingress.
+    pub frontend_ids: Vec<u32>,
+    /// The revision that last changed what its containers are made of.
+    pub spec_revision: u64,
+    /// The revision that last changed anything of it.
+    pub generation: u64,
+    /// Its containers leave; forgotten with the last one.
+    pub removing: bool,
+    /// What it depends on was there once: later containers do not wait again.
+    pub released: bool,
+}
+
+impl Service {
+    pub fn is_global(&self) -> bool {
+        self.spec.mode == ServiceMode::Global
+    }
+    /// `stack/service`, as people write it.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.stack, self.name)
+    }
+    /// Ports that take a port of the host a container runs on.
+    pub fn host_ports(&self) -> impl Iterator<Item = HostPort> {
+        self.spec.ports.iter().filter(|port| port.mode == PublishMode::Host).filter_map(HostPort::of)
+    }
+}
+
+/// A published port: protocol and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HostPort {
+    pub protocol: Protocol,
+    pub port: u16,
+}
+
+impl HostPort {
+    pub fn of(port: &PortSpec) -> Option<HostPort> {
+        port.published.map(|number| HostPort { protocol: port.protocol, port: number })
+    }
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.port, self.protocol.name())
+    }
+}
+
+/// One container, from the wish for it until its host says it is gone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Container {
+    pub name: String,
+    pub stack: String,
+    pub service: String,
+    pub service_id: u32,
+    /// The only host it may run on (global services); 0 = any.
+    pub pinned_node: u32,
+    /// 0 = not placed.
+    pub node_id: u32,
+    pub endpoint_id: u32,
+    /// Overlay address; None for network modes `host` and `none`.
+    pub ip: Option<Ipv4Addr>,
+    /// What it takes of its host.
+    pub claim: Claim,
+    pub stage: Stage,
+    /// Why it is not placed.
+    pub pending_reason: String,
+    pub spec_revision: u64,
+    pub created_ms: u64,
+    /// As its host last said; None = nothing yet.
+    pub status: Option<ContainerStatus>,
+}
+
+/// What a container takes of its host, fixed when it is placed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Claim {
+    pub cpu_milli: u64,
+    pub memory_bytes: u64,
+    pub host_ports: Vec<HostPort>,
+}
+
+impl Claim {
+    pub fn of(service: &Service) -> Claim {
+        Claim {
+            cpu_milli: service.spec.resources.reserve_cpu_milli,
+            memory_bytes: service.spec.resources.reserve_memory_bytes,
+            host_ports: service.host_ports().collect(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    #[default]
+    Wanted,
+    /// Out of names, lists and rings since this revision; told to stop when every host has that.
+    Draining { revision: u64, since_ms: u64 },
+    /// Its host was told to stop it.
+    Stopping,
+}
+
+impl Container {
+    pub fn is_wanted(&self) -> bool {
+        self.stage == Stage::Wanted
+    }
+
+    /// What users see.
+    pub fn state(&self) -> ContainerState {
+        match (self.stage, &self.status) {
+            (Stage::Draining { .. }, _) => ContainerState::Draining,
+            (Stage::Stopping, _) => ContainerState::Stopping,
+            (Stage::Wanted, _) if self.node_id == 0 => ContainerState::Pending,
+            (Stage::Wanted, None) => ContainerState::Starting,
+            (Stage::Wanted, Some(status)) => parse_state(&status.state),
+        }
+    }
+
+    pub fn health(&self) -> Health {
+        let Some(status) = &self.status else { return Health::Initializing };
+        match status.health.as_str() {
+            "unhealthy" => Health::Unhealthy,
+            // Without a check, running is healthy; no spec carries a check yet.
+            _ if self.state() == ContainerState::Running => Health::Healthy,
+            _ => Health::Initializing,
+        }
+    }
+
+    /// Running and not on its way out: it belongs into names, lists and rings.
+    pub fn is_serving(&self) -> bool {
+        self.is_wanted() && self.state() == ContainerState::Running && self.health() == Health::Healthy
+    }
+
+    /// Runs what its service now says.
+    pub fn is_current(&self, service: &Service) -> bool {
+        let told = self.spec_revision == service.spec_revision;
+        told && self.status.as_ref().is_none_or(|status| status.spec_revision >= self.spec_revision)
+    }
+}
+
+fn parse_state(word: &str) -> ContainerState {
+    match word {
+        "pending" => ContainerState::Pending,
+        "running" => ContainerState::Running,
+        "draining" => ContainerState::Draining,
+        "stopping" => ContainerState::Stopping,
+        "stopped" => ContainerState::Stopped,
+        "failed" => ContainerState::Failed,
+        "complete" => ContainerState::Complete,
+        _ => ContainerState::Starting,
+    }
+}
+
+/// A join token; its secret is known to nobody but who holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Token {
+    pub uses_left: u32,
+    pub expires_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApiKey {
+    pub name: String,
+    pub created_ms: u64,
+}
+
+/// What is known of a host since this server started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    pub state: HostState,
+    /// The last generation whose every step the host has done; 0 = none said.
+    pub generation: u64,
+    /// Steps that keep failing there, in words.
+    pub problems: Vec<String>,
+}
+
+impl State {
+    pub fn host_state(&self, node_id: u32) -> HostState {
+        self.live.get(&node_id).map_or(HostState::Joining, |live| live.state)
+    }
+
+    pub fn node_by_name(&self, name: &str) -> Option<&Arc<Node>> {
+        self.nodes.values().find(|node| node.name.eq_ignore_ascii_case(name))
+    }
+
+    pub fn service(&self, stack: &str, name: &str) -> Option<&Arc<Service>> {
+        self.services.values().find(|service| service.stack == stack && service.name == name)
+    }
+
+    pub fn services_of<'a>(&'a self, stack: &'a str) -> impl Iterator<Item = &'a Arc<Service>> {
+        self.services.values().filter(move |service| service.stack == stack)
+    }
+
+    pub fn containers_of(&self, service_id: u32) -> impl Iterator<Item = &Arc<Container>> {
+        self.containers.values().filter(move |container| container.service_id == service_id)
+    }
+
+    /// Changes one container in place; nothing happens when it is gone.
+    pub fn edit_container(&mut self, name: &str, edit: impl FnOnce(&mut Container)) {
+        if let Some(container) = self.containers.get_mut(name) {
+            edit(Arc::make_mut(container));
+        }
+    }
+
+    /// Remembers that something happened.
+    pub fn record(&mut self, now_ms: u64, kind: &str, object: impl Into<String>, message: impl Into<String>) {
+        let id = self.events.back().map_or(1, |last| last.id + 1);
+        let (kind, object, message) = (kind.to_owned(), object.into(), message.into());
+        self.events.push_back(Arc::new(Event { id, time: rfc3339(now_ms), kind, object, message }));
+        while self.events.len() > EVENTS_MAX {
+            self.events.pop_front();
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The state as users see it: the resources of the REST API.
+
+use remuda_api::resource::{Container, ContainerState, Health, Host, Port, Service, ServiceState, Stack};
+use remuda_api::spec::{ServiceMode, ServiceSpec};
+
+use crate::clock::rfc3339;
+use crate::state::{self, State};
+
+pub fn container(state: &State, container: &state::Container) -> Container {
+    let status = container.status.clone().unwrap_or_default();
+    let node = state.nodes.get(&container.node_id);
+    let ip = container.ip.map(|ip| ip.to_string());
+    let host_ip = || node.filter(|_| container.endpoint_id != 0).map(|node| node.facts.underlay_ip.clone());
+    Container {
+        name: container.name.clone(),
+        stack: container.stack.clone(),
+        service: container.service.clone(),
+        host: node.map(|node| node.name.clone()),
+        ip: ip.or_else(host_ip),
+        state: container.state(),
+        health: container.health(),
+        reason: reason(state, container),
+        pid: (status.pid != 0).then_some(status.pid),
+        restarts: status.restarts,
+        created: rfc3339(container.created_ms),
+    }
+}
+
+/// Why it is pending, failed or unhealthy.
+fn reason(state: &State, container: &state::Container) -> Option<String> {
+    if container.node_id == 0 {
+        return Some(container.pending_reason.clone()).filter(|reason| !reason.is_empty());
+    }
+    let said = container.status.as_ref().map(|status| status.reason.clone()).unwrap_or_default();
+    let is_well = container.state() == ContainerState::Running && container.health() != Health::Unhealthy;
+    if !said.is_empty() && !is_well {
+        return Some(said);
+    }
+    let host = state.nodes.get(&container.node_id)?;
+    let live = state.live.get(&container.node_id)?;
+    let problem = live.problems.first().filter(|_| container.state() == ContainerState::Starting)?;
+    Some(format!("{}: {problem}", host.name))
+}
+
+pub fn service(state: &State, service: &state::Service) -> Service {
+    let containers: Vec<_> = state.containers_of(service.id).collect();
+    let wanted = containers.iter().filter(|container| container.is_wanted());
+    let count = |test: &dyn Fn(&state::Container) -> bool| wanted.clone().filter(|c| test(c)).count() as u32;
+    let behind = count(&|container| !container.is_current(service));
+    Service {
+        name: service.name.clone(),
+        stack: service.stack.clone(),
+        kind: if service.is_global() { "global".into() } else { "replicated".into() },
+        vip: service.vip.map(|vip| vip.to_string()),
+        ports: ports(&service.spec),
+        desired: desired(state, service),
+        running: count(&|container| container.state() == ContainerState::Running),
+        healthy: count(&|container| container.health() == Health::Healthy),
+        state: match (service.removing, behind) {
+            (true, _) => ServiceState::Removing,
+            (false, 0) => ServiceState::Active,
+            (false, _) => ServiceState::Updating,
+        },
+        image: service.spec.image.clone(),
+        generation: service.generation,
+    }
+}
+
+fn desired(state: &State, service: &state::Service) -> u32 {
+    match service.is_global() {
+        _ if service.removing => 0,
+        true => state.containers_of(service.id).filter(|container| container.is_wanted()).count() as u32,
+        false => service.scale,
+    }
+}
+
+fn ports(spec: &ServiceSpec) -> Vec<Port> {
+    let view = |port: &remuda_api::spec::PortSpec| Port {
+        published: port.published,
+        target: port.target,
+        protocol: port.protocol,
+        mode: port.mode,
+    };
+    spec.ports.iter().map(view).collect()
+}
+
+/// The spec as accepted, with the declared scale filled in.
+pub fn spec(service: &state::Service) -> ServiceSpec {
+    let mode = match service.spec.mode {
+        ServiceMode::Replicated { .. } => ServiceMode::Replicated { replicas: Some(service.scale) },
+        ServiceMode::Global => ServiceMode::Global,
+    };
+    ServiceSpec { mode, ..service.spec.clone() }
+}
+
+pub fn stack(state: &State, stack: &state::Stack) -> Stack {
+    let services: Vec<Service> = state.services_of(&stack.name).map(|held| service(state, held)).collect();
+    let sum = |of: fn(&Service) -> u32| services.iter().map(of).sum();
+    let all = |wanted| !services.is_empty() && services.iter().all(|service| service.state == wanted);
+    let any = |wanted| services.iter().any(|service| service.state == wanted);
+    Stack {
+        name: stack.name.clone(),
+        services: services.len() as u32,
+        desired: sum(|service| service.desired),
+        running: sum(|service| service.running),
+        healthy: sum(|service| service.healthy),
+        state: match () {
+            () if all(ServiceState::Removing) => ServiceState::Removing,
+            () if any(ServiceState::Updating) || any(ServiceState::Removing) => ServiceState::Updating,
+            () => ServiceState::Active,
+        },
+        generation: services.iter().map(|service| service.generation).chain([stack.generation]).max().unwrap_or(0),
+    }
+}
+
+pub fn host(state: &State, node: &state::Node) -> Host {
+    let live = state.live.get(&node.id).cloned().unwrap_or_default();
+    Host {
+        name: node.name.clone(),
+        node_id: node.id,
+        underlay_ip: node.facts.underlay_ip.clone(),
+        cidrs: node.blocks.iter().map(ToString::to_string).collect(),
+        state: live.state,
+        availability: node.availability,
+        labels: node.labels.clone(),
+        cpu: node.facts.cpu_milli as f64 / 1000.0,
+        memory: node.facts.memory_bytes,
+        containers: state.containers.values().filter(|container| container.node_id == node.id).count() as u32,
+        generation: live.generation,
+        version: node.facts.product_version.clone(),
+    }
+}
