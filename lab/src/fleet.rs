@@ -8,7 +8,10 @@ use crate::{Options, Source, assignment, netns, process, wait_for};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -128,15 +131,25 @@ fn start_from_files(state: &mut State) -> Result<Instant> {
     Ok(last_started)
 }
 
-/// Without an orchestrator to ask, a host is ready when its own endpoint exists and its agent answers.
+/// Without an orchestrator to ask, a host is ready when its agent has done all that its file says.
 fn wait_for_dataplane(host: &Host) -> Result<()> {
     let what = format!("host {} is ready", host.name);
     wait_for(&what, READY_LIMIT, || {
         still_runs(host)?;
-        let answers = std::os::unix::net::UnixStream::connect(&host.admin_socket).is_ok();
-        Ok((answers && netns::has_link(&host.netns, "remuda0")).then_some(()))
+        let status = ask(&host.admin_socket, "status")?;
+        Ok((status["synced"] == true && netns::has_link(&host.netns, "remuda0")).then_some(()))
     })
     .or_else(|error| bail!("{error:#}\n{}", last_log(&host.data_dir, 20)))
+}
+
+/// One question to an agent's admin socket: `status`, `counters`, `plan`, …
+pub(crate) fn ask(socket: &Path, what: &str) -> Result<Value> {
+    let mut stream = UnixStream::connect(socket).with_context(|| format!("no agent at {}", socket.display()))?;
+    stream.set_read_timeout(Some(STOP_LIMIT))?;
+    writeln!(stream, "{{\"do\": \"{what}\"}}")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    serde_json::from_str(&line).with_context(|| format!("the agent at {} answered {line:?}", socket.display()))
 }
 
 fn still_runs(host: &Host) -> Result<()> {
@@ -201,7 +214,6 @@ fn join_line(log: &str) -> Option<Join> {
 }
 
 fn join_host(host: &mut Host, join: &Join) -> Result<()> {
-    use std::io::Write;
     host.argv.extend(["--server".into(), join.server.clone()]);
     let mut argv = host.argv.clone();
     argv.extend(["--token-file".into(), "-".into()]);
@@ -238,11 +250,11 @@ fn wait_for_fleet(state: &mut State) -> Result<()> {
     Ok(())
 }
 
-fn node_id(value: &serde_json::Value) -> Option<u32> {
+fn node_id(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|id| id.try_into().ok()).or_else(|| value.as_str()?.parse().ok())
 }
 
-fn list_hosts(state: &State) -> Result<Vec<serde_json::Value>> {
+fn list_hosts(state: &State) -> Result<Vec<Value>> {
     let program = &state.hosts.first().context("a lab has hosts")?.argv[0];
     let out = Command::new(program).args(["hosts", "-o", "json"]).envs(state.env()).stdin(Stdio::null()).output()?;
     if !out.status.success() {

@@ -202,6 +202,20 @@ impl Lab {
         assignment::write(&fleet::assignment_path(&self.host(host)?.data_dir), assignment)
     }
 
+    /// What a host's agent says at its admin socket to `status`, `counters`, `plan`, `desired`, `observed`.
+    pub fn ask(&self, host: &str, what: &str) -> Result<serde_json::Value> {
+        fleet::ask(&self.host(host)?.admin_socket, what)
+    }
+
+    /// File mode: waits until the host has done all that its assignment of this generation says.
+    pub fn wait_synced(&self, host: &str, generation: u64, limit: Duration) -> Result<()> {
+        crate::wait_for(&format!("{host} has done generation {generation}"), limit, || {
+            let status = self.ask(host, "status")?;
+            let is_done = status["generation"].as_u64() >= Some(generation) && status["synced"] == true;
+            if is_done { Ok(Some(())) } else { bail!("{status}") }
+        })
+    }
+
     /// The last lines a host's agent (or `server`) wrote.
     pub fn log(&self, who: &str, lines: usize) -> String {
         // The server's agent writes where the server does.
