@@ -137,7 +137,8 @@ fn wait_for_dataplane(host: &Host) -> Result<()> {
     wait_for(&what, READY_LIMIT, || {
         still_runs(host)?;
         let status = ask(&host.admin_socket, "status")?;
-        Ok((status["synced"] == true && netns::has_link(&host.netns, "remuda0")).then_some(()))
+        let is_done = status["generation"] == status["wanted_generation"] && status["generation"] != 0;
+        if is_done && netns::has_link(&host.netns, "remuda0") { Ok(Some(())) } else { bail!("{status}") }
     })
     .or_else(|error| bail!("{error:#}\n{}", last_log(&host.data_dir, 20)))
 }
