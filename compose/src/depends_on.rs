@@ -24,7 +24,7 @@ const CONDITIONS: &[(&str, DependsOn)] = &[
 /// Reads a list of names, or a map from names to conditions.
 pub(crate) fn read(field: &Field, from: &str, service: &mut ServiceSpec, context: &mut Context) {
     if let Value::Map(_) = field.node.value {
-        for entry in field.entries("", &mut context.report) {
+        for entry in field.members() {
             let (condition, is_required) = read_condition(&entry, &mut context.report);
             add(&entry, entry.key(), condition, (from, is_required), service, context);
         }

@@ -49,7 +49,7 @@ pub(crate) fn read_scale(field: &Field, service: &mut ServiceSpec, report: &mut 
 
 /// Reads `deploy.restart_policy`; unknown keys of `deploy` have been reported by [`read`].
 pub(crate) fn read_restart_policy(deploy: &Field, service: &mut ServiceSpec, report: &mut Report) {
-    for policy in deploy.entries("", report).iter().filter(|entry| entry.key() == "restart_policy") {
+    for policy in deploy.members().iter().filter(|entry| entry.key() == "restart_policy") {
         for entry in keys::acted(policy, &keys::RESTART_POLICY, report) {
             service.restart = entry.choice(CONDITIONS, report).unwrap_or_default();
         }

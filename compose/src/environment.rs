@@ -35,7 +35,7 @@ fn read_pairs(field: &Field, form: &str, context: &mut Context) -> Vec<(String, 
     let mut pairs: Vec<(String, Option<String>)> = Vec::new();
     let mut names = std::collections::HashSet::new();
     if let Value::Map(_) = field.node.value {
-        for entry in field.entries("", report) {
+        for entry in field.members() {
             let value = match entry.node.value {
                 Value::Null => None,
                 _ => entry.text("text, a number, `true` or `false`", report).map(str::to_owned),

@@ -44,17 +44,18 @@ impl<'a> Field<'a> {
 
     /// The entries of a map, in file order; nothing when there is none (`key:` alone).
     pub(crate) fn entries(&self, expected: &str, report: &mut Report) -> Vec<Field<'_>> {
-        match &self.node.value {
-            Value::Map(entries) => {
-                let field = |(key, span, node)| self.child(Step::Key(key), span, node);
-                entries.iter().map(|entry| field((&*entry.key, entry.key_span, &*entry.value))).collect()
-            }
-            Value::Null | Value::Broken => Vec::new(),
-            Value::Text { .. } | Value::List(_) => {
-                self.expected(expected, report);
-                Vec::new()
-            }
+        if let Value::Text { .. } | Value::List(_) = self.node.value {
+            self.expected(expected, report);
         }
+        self.members()
+    }
+
+    /// The entries of a map; nothing when it is none, without a word.
+    pub(crate) fn members(&self) -> Vec<Field<'_>> {
+        let Value::Map(entries) = &self.node.value else {
+            return Vec::new();
+        };
+        entries.iter().map(|entry| self.child(Step::Key(&entry.key), entry.key_span, &entry.value)).collect()
     }
 
     /// The items of a list; nothing when there is none.
@@ -141,12 +142,12 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn problem(&self, message: impl Into<String>, report: &mut Report) {
-        report.problem(self.place(), message);
+        report.problem_with(|| self.place(), message);
     }
 
     /// Reports at the key: for what is missing or should not be here at all.
     pub(crate) fn problem_at_key(&self, message: impl Into<String>, report: &mut Report) {
-        report.problem(self.key_place(), message);
+        report.problem_with(|| self.key_place(), message);
     }
 
     pub(crate) fn place(&self) -> Place {

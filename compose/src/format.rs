@@ -16,18 +16,19 @@ pub(crate) enum Format {
 /// The format of the file whose root is `root`. Reports a version that exists in no format.
 pub(crate) fn detect(root: &Field, report: &mut Report) -> Format {
     let is_sectioned = root.node.get("services").is_some();
-    for entry in root.entries(FILE.expected, report).iter().filter(|entry| entry.key() == "version") {
-        let version = entry.text("a version such as \"3.8\"", report).unwrap_or("3");
-        let is_v1 = !is_sectioned && matches!(version, "1" | "1.0");
-        if is_v1 {
+    let entries = root.entries(FILE.expected, report);
+    let version = entries.iter().find(|entry| entry.key() == "version");
+    let text = version.and_then(|entry| entry.text("a version such as \"3.8\"", report));
+    if let (Some(entry), Some(text)) = (version, text) {
+        let major = text.split('.').next();
+        if major == Some("1") && !is_sectioned {
             return Format::V1;
         }
-        if !matches!(version.split('.').next(), Some("1" | "2" | "3")) {
+        if !matches!(major, Some("1" | "2" | "3")) {
             entry.expected("a Compose version, 2.x or 3.x (or leave the line out: it is not needed)", report);
         }
-        return Format::Sections;
     }
-    match !is_sectioned && has_top_level_service(root.node) {
+    match version.is_none() && !is_sectioned && has_top_level_service(root.node) {
         true => Format::V1,
         false => Format::Sections,
     }

@@ -91,7 +91,7 @@ fn check_inner(field: &Field, inner: Inner, report: &mut Report) {
             }
         }
         (Named(table), Entries(_)) => {
-            for entry in field.entries("", report) {
+            for entry in field.members() {
                 check_inner(&entry, Map(table), report);
             }
         }

@@ -1,9 +1,10 @@
 //! Compose files to [`StackSpec`], with the place of everything that is wrong.
 //!
-//! Reading order: [`load`] here; `problem` (what a reader is told, and where), `limits`, `value` (the positioned tree),
-//! `parse` (YAML events to that tree; anchors, merge keys, duplicates, budgets), `interpolate` (`${VAR}`), `keys` (every
-//! key Compose knows, and which we act on), `field` (a value with its path, and typed reading), `format` (v1, v2, v3,
-//! current), `stack` (the file as a whole and what holds between services), `service` and one file per group of its keys.
+//! Reading order: [`load`] here; `problem` and `report` (what a reader is told, and where), `limits`, `value` (the
+//! positioned tree), `parse` (YAML events to that tree; `mapping`, `lines` and `brackets` help it), `interpolate`
+//! (`${VAR}`), `keys` (every key Compose knows, and which we act on), `field` (a value with its path, and typed reading),
+//! `format` (v1 or sections), `stack` (the file as a whole and what holds between services), `service` and one file per
+//! group of its keys.
 //!
 //! This crate is pure: it never opens a file, a socket or the process environment, and reads no clock. It bounds time and
 //! memory for any input (see `limits`) and reports every problem at once.
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use remuda_api::spec::StackSpec;
 
+mod brackets;
 mod command;
 mod context;
 mod depends_on;
@@ -22,6 +24,8 @@ mod format;
 mod interpolate;
 mod keys;
 mod limits;
+mod lines;
+mod mapping;
 mod networks;
 mod parse;
 mod ports;

@@ -1,7 +1,10 @@
 //! Every limit that keeps a hostile file cheap; each has a unit and a reason.
 
-/// Largest file, bytes. Ten thousand lines of Compose fit; the scanner may hold one token (about 100 bytes) per byte.
+/// Largest file, bytes. Ten thousand lines of Compose fit; the scanner needs less than 50 MiB for it.
 pub const FILE_MAX_BYTES: usize = 512 * 1024;
+
+/// Most commas, colons and brackets inside one outermost bracket; a Compose file written as JSON has one in 15 bytes.
+pub(crate) const BRACKET_MARKS_MAX: usize = 65_536;
 
 /// Most memory the file may stand for once aliases, merge keys and variables are written out, bytes.
 pub(crate) const EXPANDED_MAX_BYTES: usize = 16 * 1024 * 1024;

@@ -62,7 +62,7 @@ fn read_name(field: &Field, report: &mut Report) -> Option<String> {
 /// Reads a service's `networks:`, a list of names or a map from names to aliases.
 pub(crate) fn read_attachments(field: &Field, service: &mut ServiceSpec, context: &mut Context) {
     if let Value::Map(_) = field.node.value {
-        for entry in field.entries("", &mut context.report) {
+        for entry in field.members() {
             let mut attachment = AttachmentSpec::default();
             for key in keys::acted(&entry, &keys::ATTACHMENT, &mut context.report) {
                 attachment.aliases = read_aliases(&key, &mut context.report);

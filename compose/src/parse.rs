@@ -9,9 +9,12 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as ScanSpan, Tag};
 
+use crate::brackets;
 use crate::context::Context;
 use crate::interpolate;
-use crate::limits::{EXPANDED_MAX_BYTES, NESTING_MAX, NODE_BYTES};
+use crate::limits::{BRACKET_MARKS_MAX, EXPANDED_MAX_BYTES, NESTING_MAX, NODE_BYTES};
+use crate::lines::Lines;
+use crate::mapping::{Key, MapFrame};
 use crate::problem::shown;
 use crate::report::Place;
 use crate::value::{Entry, Node, Span, Value};
@@ -19,6 +22,10 @@ use crate::value::{Entry, Node, Span, Value};
 /// The tree of one file; None when it is no YAML or breaks a limit (reported).
 pub(crate) fn parse(file: u32, text: &str, context: &mut Context) -> Option<Rc<Node>> {
     let mut builder = Builder::new(file, text);
+    if let Some(at) = brackets::first_overfull(text) {
+        builder.overfull(at, context);
+        return None;
+    }
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let step = match event {
@@ -38,9 +45,7 @@ struct Stop;
 
 struct Builder<'t> {
     file: u32,
-    text: &'t str,
-    /// Byte offset of each line.
-    lines: Vec<usize>,
+    lines: Lines<'t>,
     frames: Vec<Frame>,
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
@@ -63,26 +68,10 @@ enum Items {
     Map(MapFrame),
 }
 
-#[derive(Default)]
-struct MapFrame {
-    entries: Vec<Entry>,
-    lines_by_key: HashMap<Rc<str>, u32>,
-    merges: Vec<Rc<Node>>,
-    key: Option<Key>,
-}
-
-/// What to do with the value that comes next.
-enum Key {
-    Name(Rc<str>, Span),
-    Merge,
-    /// The key was wrong (reported).
-    Ignore,
-}
-
 impl<'t> Builder<'t> {
     fn new(file: u32, text: &'t str) -> Self {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { file, text, lines, frames: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, tab_line: 0 }
+        let lines = Lines::new(file, text);
+        Self { file, lines, frames: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, tab_line: 0 }
     }
 
     fn event(&mut self, event: Event, span: ScanSpan, context: &mut Context) -> Result<(), Stop> {
@@ -204,7 +193,7 @@ impl<'t> Builder<'t> {
         }
         // Looking at the text comes second: it walks the line, and a line of brackets may hold very many.
         let is_flow =
-            self.frames.last().is_some_and(|frame| frame.is_flow) || self.text_at(span).starts_with(['[', '{']);
+            self.frames.last().is_some_and(|frame| frame.is_flow) || self.lines.from(span).starts_with(['[', '{']);
         self.frames.push(Frame { span, anchor, is_flow, items });
         self.spend(NODE_BYTES, span, context)
     }
@@ -272,6 +261,13 @@ impl<'t> Builder<'t> {
         Err(Stop)
     }
 
+    fn overfull(&self, at_bytes: usize, context: &mut Context) {
+        let message = format!(
+            "more than {BRACKET_MARKS_MAX} items inside one pair of brackets: write lists with `- ` line by line"
+        );
+        self.problem_at(self.lines.span_at(at_bytes), String::new(), message, context);
+    }
+
     fn too_deep(&mut self, span: Span, context: &mut Context) -> Stop {
         let message = format!("nested deeper than {NESTING_MAX} levels: no Compose file needs that");
         self.problem(span, message, context);
@@ -288,18 +284,12 @@ impl<'t> Builder<'t> {
 
     /// Reports line `line` (from 1) if its indentation holds a tab; true if it does.
     fn report_tab(&mut self, line: u32, context: &mut Context) -> bool {
-        let Some(start) = self.lines.get(line as usize - 1) else {
-            return false;
-        };
-        let line_text = self.text[*start..].lines().next().unwrap_or_default();
-        let content_at = line_text.len() - line_text.trim_start_matches([' ', '\t']).len();
-        let Some(tab) = line_text[..content_at].find('\t').filter(|_| content_at < line_text.len()) else {
+        let Some(tab) = self.lines.tab_in_indentation(line) else {
             return false;
         };
         self.tab_line = line;
-        let start_chars = self.text[..start + tab].chars().count() as u32;
-        let span = Span { file: self.file, start_chars, end_chars: start_chars + 1, line, column: tab as u32 + 1 };
         if !context.report.is_full() {
+            let span = self.lines.span_at(tab);
             self.problem_at(span, String::new(), "a tab indents this line: YAML wants spaces, replace it", context);
         }
         true
@@ -309,10 +299,10 @@ impl<'t> Builder<'t> {
     fn syntax(&mut self, error: &ScanError, context: &mut Context) -> Stop {
         let at = ScanSpan::empty(*error.marker());
         let error_line = at.start.line().max(1) as u32;
-        let is_reported = (error_line - 1..=error_line).contains(&self.tab_line);
+        let is_reported = self.tab_line > 0 && (error_line - 1..=error_line).contains(&self.tab_line);
         let has_tab = is_reported || (error_line.max(2) - 1..=error_line).any(|line| self.report_tab(line, context));
         let mut line = 1;
-        while has_tab && line <= self.lines.len() as u32 && !context.report.is_full() {
+        while has_tab && line <= self.lines.count() && !context.report.is_full() {
             self.report_tab(line, context);
             line += 1;
         }
@@ -350,14 +340,6 @@ impl<'t> Builder<'t> {
         path
     }
 
-    /// Only meaningful for ASCII before `span`; used where a wrong answer merely mislabels a bracket.
-    fn text_at(&self, span: Span) -> &'t str {
-        let start = self.lines.get(span.line as usize - 1).copied().unwrap_or(0);
-        let line = self.text[start..].lines().next().unwrap_or_default();
-        let column = line.char_indices().nth(span.column as usize - 1).map_or(line.len(), |(at, _)| at);
-        &line[column..]
-    }
-
     fn span(&self, span: ScanSpan) -> Span {
         Span {
             file: self.file,
@@ -366,57 +348,6 @@ impl<'t> Builder<'t> {
             line: span.start.line().max(1) as u32,
             column: span.start.col() as u32 + 1,
         }
-    }
-}
-
-impl MapFrame {
-    /// Remembers the key; says what is wrong with it, if anything.
-    fn take_key(&mut self, node: &Node) -> Option<String> {
-        self.key = Some(Key::Ignore);
-        let text = match &node.value {
-            Value::Text { text, .. } if !text.is_empty() => text,
-            Value::Broken => return None,
-            Value::Text { .. } | Value::Null => {
-                return Some("a key is missing before the `:`: give it a name".to_owned());
-            }
-            Value::List(_) | Value::Map(_) => return Some(format!("a key must be text, found {}", node.kind())),
-        };
-        if let Some(line) = self.lines_by_key.insert(text.clone(), node.span.line) {
-            return Some(format!("key {} is already given at line {line}: keep one of them", shown(text)));
-        }
-        self.key = Some(match &node.value {
-            Value::Text { plain: true, text } if &**text == "<<" => Key::Merge,
-            _ => Key::Name(text.clone(), node.span),
-        });
-        None
-    }
-
-    /// Remembers what `<<` merges; says what is wrong with it, if anything.
-    fn take_merge(&mut self, node: &Rc<Node>) -> Option<String> {
-        match &node.value {
-            Value::Map(_) => self.merges.push(node.clone()),
-            Value::List(items) if items.iter().all(|item| matches!(item.value, Value::Map(_))) => {
-                self.merges.extend(items.iter().cloned());
-            }
-            Value::Broken => {}
-            _ => return Some(format!("`<<` merges a map or a list of maps, found {}", node.kind())),
-        }
-        None
-    }
-
-    /// The entries, own ones first; of merged ones the first to name a key wins.
-    fn finish(mut self) -> Vec<Entry> {
-        for merged in &self.merges {
-            let Value::Map(entries) = &merged.value else {
-                continue;
-            };
-            for entry in entries {
-                if self.lines_by_key.insert(entry.key.clone(), entry.key_span.line).is_none() {
-                    self.entries.push(entry.clone());
-                }
-            }
-        }
-        self.entries
     }
 }
 

@@ -25,10 +25,15 @@ pub(crate) struct Place {
 
 impl Report {
     pub(crate) fn problem(&mut self, place: Place, message: impl Into<String>) {
+        self.problem_with(|| place, message);
+    }
+
+    /// [`Report::problem`] that works out the place only if there is room.
+    pub(crate) fn problem_with(&mut self, place: impl FnOnce() -> Place, message: impl Into<String>) {
         if self.is_full() {
             self.dropped_count += 1;
         } else {
-            self.problems.insert((place, message.into()));
+            self.problems.insert((place(), message.into()));
         }
     }
 

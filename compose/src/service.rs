@@ -41,7 +41,7 @@ pub(crate) fn read(field: &Field, format: Format, context: &mut Context) -> Serv
     for entry in &entries {
         read_key(entry, field.key(), &mut service, context);
     }
-    for entry in field.entries("", &mut context.report).iter().filter(|entry| entry.key() == "x-remuda") {
+    for entry in field.members().iter().filter(|entry| entry.key() == "x-remuda") {
         read_extension(entry, &mut service, &mut context.report);
     }
     // A policy under `deploy` wins over `restart`, in whatever order they are written.

@@ -1,0 +1,55 @@
+//! What the test files share.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::BTreeMap;
+
+use remuda_api::spec::{ServiceSpec, StackSpec};
+use remuda_compose::{Loaded, Problem, SourceFile, load};
+
+pub const STACK: &str = "shop";
+
+pub fn try_load(text: &str) -> Result<Loaded, Vec<Problem>> {
+    let env = [("TAG", "1.27"), ("PORT", "8080"), ("SECRET", "s3cret"), ("EMPTY", "")];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let file = SourceFile { path: "compose.yml".to_owned(), text: text.to_owned() };
+    load(&[file], &BTreeMap::from(env), STACK)
+}
+
+pub fn loaded(text: &str) -> Loaded {
+    try_load(text).unwrap_or_else(|problems| panic!("{text}\nis refused: {}", lines(&problems).join("\n")))
+}
+
+pub fn spec(text: &str) -> StackSpec {
+    loaded(text).spec
+}
+
+/// Service `web` with an image and these further keys (two blanks in front of each line are added).
+pub fn web(keys: &str) -> ServiceSpec {
+    spec(&web_file(keys)).services.remove("web").expect("web")
+}
+
+pub fn web_file(keys: &str) -> String {
+    let keys: String = keys.lines().map(|line| format!("    {line}\n")).collect();
+    format!("services:\n  web:\n    image: nginx\n{keys}")
+}
+
+/// Every problem as printed, `compose.yml:` cut off.
+pub fn problems(text: &str) -> Vec<String> {
+    let problems = try_load(text).err().unwrap_or_default();
+    for problem in &problems {
+        assert!(
+            text.get(problem.at.offset_bytes..problem.at.offset_bytes + problem.at.len_bytes).is_some(),
+            "{problem:?}"
+        );
+    }
+    lines(&problems)
+}
+
+pub fn notices(text: &str) -> Vec<String> {
+    let notices = loaded(text).notices;
+    notices.iter().map(|notice| notice.to_string().trim_start_matches("compose.yml:").to_owned()).collect()
+}
+
+fn lines(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(|problem| problem.to_string().trim_start_matches("compose.yml:").to_owned()).collect()
+}

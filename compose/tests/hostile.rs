@@ -1,0 +1,238 @@
+//! Input made to hurt: refused in well under a second, in bounded memory, and nothing ever panics.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{STACK, problems, try_load};
+use proptest::prelude::*;
+use remuda_compose::{FILE_MAX_BYTES, SourceFile, load};
+
+/// What "well under a second" allows on a busy two-core machine.
+const BUDGET: Duration = Duration::from_millis(900);
+
+fn timed(name: &str, text: &str) -> Vec<String> {
+    let start = Instant::now();
+    let found = problems(text);
+    let took = start.elapsed();
+    println!("{name}: {} bytes, {} problems, {took:?}", text.len(), found.len());
+    assert!(took < BUDGET, "{name} took {took:?}");
+    found
+}
+
+/// `unit` over and over, up to the size limit.
+fn filled(head: &str, unit: impl Fn(usize) -> String) -> String {
+    let mut text = head.to_owned();
+    for index in 0.. {
+        let next = unit(index);
+        if text.len() + next.len() > FILE_MAX_BYTES {
+            break;
+        }
+        text += &next;
+    }
+    text
+}
+
+#[test]
+fn fifty_megabytes_are_refused_before_parsing() {
+    let found = timed("50 MB", &"a: b\n".repeat(10_000_000));
+    assert!(found[0].contains("larger than 512 KiB"), "{found:?}");
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn an_alias_bomb_is_refused_where_it_goes_off() {
+    let mut text = "x-0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
+    for level in 1..20 {
+        let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
+        text += &format!("x-{level}: &a{level} [{aliases}]\n");
+    }
+    text += "services: {web: {image: x, labels: *a19}}\n";
+    let found = timed("alias bomb", &text);
+    assert!(found[0].contains("16 MiB"), "{found:?}");
+}
+
+#[test]
+fn a_merge_bomb_is_refused_too() {
+    let mut text = "x-0: &a0 {k: v}\n".to_owned();
+    for level in 1..30 {
+        let previous = level - 1;
+        text += &format!("x-{level}: &a{level} {{l: *a{previous}, m: *a{previous}, <<: *a{previous}}}\n");
+    }
+    assert!(timed("merge bomb", &text)[0].contains("16 MiB"));
+}
+
+#[test]
+fn a_long_chain_of_aliases_is_refused_as_too_deep() {
+    let text = filled("x-0: &a0 [x]\n", |n| format!("x-{}: &a{} [*a{n}]\n", n + 1, n + 1));
+    assert!(timed("alias chain", &text)[0].contains("nested deeper"));
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for (name, text) in [
+        ("brackets", "[".repeat(FILE_MAX_BYTES)),
+        ("braces", "{a: ".repeat(FILE_MAX_BYTES / 4)),
+        ("dashes", "- ".repeat(FILE_MAX_BYTES / 2)),
+        ("questions", "? ".repeat(FILE_MAX_BYTES / 2)),
+        ("indentation", (0..900).map(|n| format!("{}a:\n", " ".repeat(n))).collect()),
+    ] {
+        assert!(!timed(name, &text).is_empty());
+    }
+}
+
+#[test]
+fn large_files_of_every_shape_are_answered_in_time() {
+    for (name, text) in [
+        ("unknown keys", filled("services:\n  web:\n", |n| format!("    k{n}:\n"))),
+        ("near misses", filled("services:\n  web:\n", |n| format!("    imag{n}: x\n"))),
+        ("services", filled("services:\n", |n| format!("  s{n}: {{image: x, ports: ['{}:80']}}\n", n % 60_000 + 1))),
+        ("port ranges", filled("services:\n", |n| format!("  s{n}: {{image: x, ports: ['1-65535']}}\n"))),
+        ("same ports", filled("services:\n", |n| format!("  s{n}: {{image: x, ports: ['80:80']}}\n"))),
+        ("same key", filled("services:\n", |_| "  a:\n".to_owned())),
+        ("flow list", filled("x-a: [", |_| "a,".to_owned())),
+        ("flow maps", filled("x-a: [", |_| "{},".to_owned())),
+        ("flow keys", filled("x-a: {", |n| format!("k{n}: ,"))),
+        ("flow pairs", filled("x-a: [", |_| "a: b,".to_owned())),
+        ("quotes", filled("x-a: ", |_| "\"".to_owned())),
+        ("anchors", filled("x-a:\n", |n| format!("- &a{n}\n"))),
+        ("aliases", filled("x-a: &a a\nx-b:\n", |_| "- *a\n".to_owned())),
+        ("variables", filled("x-a: '", |_| "${A:-".to_owned())),
+        ("dollars", filled("x-a:\n", |_| "- $\n".to_owned())),
+        ("unset", filled("x-a:\n", |n| format!("- $V{n}\n"))),
+        ("tabs", filled("x-a:\n", |_| "\tb:\n".to_owned())),
+        ("comments", filled("", |_| "#\n".to_owned())),
+        ("blank lines", filled("a:\n", |_| "\n".to_owned())),
+        ("carriage returns", filled("a:\n", |_| "\r".to_owned())),
+        ("documents", filled("", |_| "---\n".to_owned())),
+        ("one long scalar", filled("services: {web: {image: ", |_| "é".to_owned())),
+        ("long block", filled("services:\n  web:\n    image: |\n", |_| "      \tx\n".to_owned())),
+        ("directives", filled("", |n| format!("%TAG !a{n}! tag:x,2000:\n"))),
+        ("tags", filled("x-a:\n", |n| format!("- !t{n} x\n"))),
+        ("circle", filled("services:\n", |n| format!("  s{n}: {{image: x, depends_on: [s{}, s0]}}\n", n + 1))),
+        ("merges", filled("x-a: &a {a: 1, b: 2}\nx-b:\n", |_| "- {<<: [*a, *a]}\n".to_owned())),
+        ("list labels", filled("services:\n  web:\n    image: x\n    labels:\n", |n| format!("    - l{n}=x\n"))),
+    ] {
+        timed(name, &text);
+    }
+}
+
+#[test]
+fn values_from_outside_cannot_grow_the_stack_without_bound() {
+    let env = [("BIG".to_owned(), "x".repeat(100_000))].into();
+    for unit in ["  s#: {image: x, environment: [BIG]}\n", "  s#: {image: x, user: $BIG}\n"] {
+        let text = filled("services:\n", |n| unit.replace('#', &n.to_string()));
+        let start = Instant::now();
+        let file = SourceFile { path: "compose.yml".into(), text };
+        assert!(load(&[file], &env, STACK).is_err());
+        assert!(start.elapsed() < BUDGET, "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn no_more_problems_than_anyone_reads_are_kept_and_the_rest_is_counted() {
+    let found = timed("many", &filled("services:\n  web:\n    image: x\n", |n| format!("    k{n}:\n")));
+    assert_eq!(found.len(), 1_001);
+    assert!(found[1_000].contains("more problems: fix these first"), "{}", found[1_000]);
+}
+
+/// Words that files are made of, so that random texts get past the scanner.
+const WORDS: &[&str] = &[
+    "services",
+    "networks",
+    "web",
+    "db",
+    "image",
+    "ports",
+    "deploy",
+    "replicas",
+    "environment",
+    "depends_on",
+    "<<",
+    "&a",
+    "*a",
+    ":",
+    ": ",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "'",
+    "\"",
+    "|",
+    ">",
+    "#",
+    "!",
+    "!!str",
+    "$",
+    "${A:-b}",
+    "${",
+    "80:80",
+    "70000",
+    "-1",
+    "1e9",
+    "~",
+    "\t",
+    "\r\n",
+    "---",
+    "...",
+    "%",
+    "?",
+    "é",
+    "\u{FEFF}",
+    "\0",
+    "\u{2028}",
+    "x-a",
+    "condition",
+    "service_healthy",
+    "x-remuda",
+    "runtime",
+    "\\",
+];
+
+/// A file that uses everything we act on.
+const REAL: &str = include_str!("everything.yml");
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_answered_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        if let Ok(file) = SourceFile::from_bytes("any", bytes) {
+            let _ = try_load(&file.text);
+        }
+    }
+
+    #[test]
+    fn any_text_is_answered_without_panic(text in "\\PC{0,200}") {
+        problems(&text);
+    }
+
+    #[test]
+    fn any_words_of_the_language_are_answered_without_panic(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60)) {
+        problems(&words.concat());
+    }
+
+    #[test]
+    fn a_real_file_with_pieces_moved_lost_and_added_is_answered_without_panic(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..40, proptest::sample::select(WORDS)), 1..8)
+    ) {
+        let mut chars: Vec<char> = REAL.chars().collect();
+        for (at, lost, word) in edits {
+            let at = at.index(chars.len());
+            let end = (at + lost).min(chars.len());
+            chars.splice(at..end, word.chars());
+        }
+        problems(&chars.into_iter().collect::<String>());
+    }
+}
+
+#[test]
+fn the_real_file_that_is_mutated_loads() {
+    assert_eq!(problems(REAL), Vec::<String>::new());
+}
