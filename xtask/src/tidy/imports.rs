@@ -173,21 +173,65 @@ fn covers(module: &str, path: &str) -> bool {
 }
 
 fn refused(module: &Module, source: &Source) -> Vec<Finding> {
+    let imports = use_paths(&source.code);
     let mut findings = Vec::new();
     for name in module.never {
-        for at in word_positions(&source.code, name) {
-            let line = source.code[..at].matches('\n').count() + 1;
-            if line < source.tests_from && is_path(&source.code, at, name) {
-                findings.push(Finding {
-                    file: source.path.clone(),
-                    line,
-                    rule: "import table (DESIGN.md, 2)",
-                    what_to_do: format!("`{name}` may not be used here: {}", module.instead),
-                });
-            }
-        }
+        let written = word_positions(&source.code, name).into_iter().filter(|&at| is_path(&source.code, at, name));
+        let grouped = imports.iter().filter(|(_, path)| begins_with(path, name)).map(|(at, _)| *at);
+        let mut lines: Vec<usize> = written.chain(grouped).map(|at| line_of(&source.code, at)).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        findings.extend(lines.into_iter().filter(|line| *line < source.tests_from).map(|line| Finding {
+            file: source.path.clone(),
+            line,
+            rule: "import table (DESIGN.md, 2)",
+            what_to_do: format!("`{name}` may not be used here: {}", module.instead),
+        }));
     }
     findings
+}
+
+fn line_of(code: &str, at: usize) -> usize {
+    code[..at].matches('\n').count() + 1
+}
+
+fn begins_with(path: &str, name: &str) -> bool {
+    path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Every path that a `use` names, groups taken apart, with where its last segment stands.
+fn use_paths(code: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for start in word_positions(code, "use") {
+        let tree = start + "use".len();
+        let end = code[tree..].find(';').map_or(code.len(), |len| tree + len);
+        take_apart(code, tree, end, "", &mut found);
+    }
+    found
+}
+
+/// One `use` tree from `at` to `end`: a path, or a prefix with a group in braces.
+fn take_apart(code: &str, at: usize, end: usize, prefix: &str, found: &mut Vec<(usize, String)>) {
+    let tree = &code[at..end];
+    let Some(open) = tree.find('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default();
+        found.push((at + (tree.len() - tree.trim_start().len()), format!("{prefix}{}", path.trim())));
+        return;
+    };
+    let prefix = format!("{prefix}{}", tree[..open].trim());
+    let (mut depth, mut start) = (0, at + open + 1);
+    for (offset, byte) in tree.bytes().enumerate().skip(open + 1) {
+        match byte {
+            b'{' => depth += 1,
+            b',' if depth == 0 => {
+                take_apart(code, start, at + offset, &prefix, found);
+                start = at + offset + 1;
+            }
+            b'}' if depth == 0 => return take_apart(code, start, at + offset, &prefix, found),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
 }
 
 /// A crate's name counts where a path begins (`tokio::…`, `use tokio;`), not as a field or local of the same name.
@@ -215,6 +259,13 @@ mod tests {
         assert!(uses(&Source::new("agent/src/plan.rs".into(), "// tokio::spawn\nfn f() {}\n")).is_empty());
         assert!(uses(&Source::new("agent/src/planner.rs".into(), "use tokio::spawn;\n")).is_empty());
         assert!(uses(&Source::new("agent/src/source.rs".into(), "use tokio::spawn;\n")).is_empty());
+    }
+
+    #[test]
+    fn a_module_inside_a_group_is_found_on_its_own_line() {
+        let text = "use crate::{\n    state::State,\n    store::{self, Store},\n};\n";
+        let source = Source::new("orchestrator/src/place.rs".into(), text);
+        assert_eq!(uses(&source).iter().map(|finding| finding.line).collect::<Vec<_>>(), [3]);
     }
 
     #[test]
