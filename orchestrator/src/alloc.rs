@@ -12,8 +12,9 @@ use ipnetwork::Ipv4Network;
 pub const NODE_ID_MAX: u32 = (1 << 15) - 1;
 /// Endpoint ids are backend ids, and those fit a ring slot's 19 bits; the wire has room for 24.
 pub const ENDPOINT_ID_MAX: u32 = (1 << 19) - 1;
-pub const SERVICE_ID_MAX: u32 = u32::MAX;
-pub const FRONTEND_ID_MAX: u32 = u32::MAX;
+/// Services and published ports share one space: a VIP's frontend has its service's id. Agents use the upper half
+/// for ports of mode `host`.
+pub const FRONTEND_ID_MAX: u32 = (1 << 31) - 1;
 /// 64 addresses: a /16 pool holds 1,024 blocks.
 pub const BLOCK_PREFIX: u8 = 26;
 /// Never given to containers: the block's own address, its last one, and of a host's first block the second

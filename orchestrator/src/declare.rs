@@ -137,10 +137,9 @@ fn describe(held: &Service, next: &Service) -> String {
 }
 
 fn create(state: &mut State, stack: &str, name: &str, spec: &ServiceSpec) -> Result<String, String> {
-    let State { services, fleet, revision, .. } = state;
-    let cursor = &mut Arc::make_mut(fleet).cursors.service_id;
-    let id =
-        alloc::next_id(cursor, alloc::SERVICE_ID_MAX, |id| services.contains_key(&id)).ok_or("no service id left")?;
+    let used = ids_in_use(state);
+    let id = next_id(state, &used)?;
+    let revision = state.revision;
     let scale = match spec.mode {
         ServiceMode::Replicated { replicas } => replicas.unwrap_or(1),
         ServiceMode::Global => 0,
@@ -151,8 +150,8 @@ fn create(state: &mut State, stack: &str, name: &str, spec: &ServiceSpec) -> Res
         name: name.to_owned(),
         spec: stored(spec),
         scale,
-        spec_revision: *revision,
-        generation: *revision,
+        spec_revision: revision,
+        generation: revision,
         released: spec.depends_on.is_empty(),
         ..Service::default()
     };
@@ -164,7 +163,8 @@ fn create(state: &mut State, stack: &str, name: &str, spec: &ServiceSpec) -> Res
 
 /// Ids of the ingress-published ports of `spec`; a port that was published before keeps its id.
 fn frontend_ids(state: &mut State, held: &Service, spec: &ServiceSpec) -> Result<Vec<u32>, String> {
-    let mut used: BTreeSet<u32> = state.services.values().flat_map(|s| s.frontend_ids.iter().copied()).collect();
+    let mut used = ids_in_use(state);
+    used.insert(held.id);
     let mut ids = Vec::with_capacity(spec.ports.len());
     for port in &spec.ports {
         let same = |old: &remuda_api::spec::PortSpec| {
@@ -174,11 +174,7 @@ fn frontend_ids(state: &mut State, held: &Service, spec: &ServiceSpec) -> Result
         let id = match (port.published, port.mode) {
             (Some(_), PublishMode::Ingress) => match kept.filter(|id| *id != 0) {
                 Some(id) => id,
-                None => {
-                    let cursor = &mut Arc::make_mut(&mut state.fleet).cursors.frontend_id;
-                    alloc::next_id(cursor, alloc::FRONTEND_ID_MAX, |id| used.contains(&id))
-                        .ok_or("no frontend id left")?
-                }
+                None => next_id(state, &used)?,
             },
             _ => 0,
         };
@@ -186,6 +182,18 @@ fn frontend_ids(state: &mut State, held: &Service, spec: &ServiceSpec) -> Result
         ids.push(id);
     }
     Ok(ids)
+}
+
+/// Service ids and frontend ids are one space.
+fn ids_in_use(state: &State) -> BTreeSet<u32> {
+    let services = state.services.values();
+    services.flat_map(|service| service.frontend_ids.iter().copied().chain([service.id])).collect()
+}
+
+fn next_id(state: &mut State, used: &BTreeSet<u32>) -> Result<u32, String> {
+    let cursor = &mut Arc::make_mut(&mut state.fleet).cursors.frontend_id;
+    let id = alloc::next_id(cursor, alloc::FRONTEND_ID_MAX, |id| used.contains(&id));
+    id.ok_or_else(|| format!("ids: all {} of services and published ports are in use", alloc::FRONTEND_ID_MAX))
 }
 
 fn vip(state: &mut State, held: &Service, spec: &ServiceSpec) -> Result<Option<std::net::Ipv4Addr>, String> {

@@ -43,7 +43,8 @@ pub fn tls(ca: &Ca, advertise: std::net::Ipv4Addr) -> anyhow::Result<Arc<ServerC
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(NodeVerifier::new(ca.certificate())?)
-        .with_single_cert(vec![certificate], key)?;
+        // The CA goes along: a joining agent knows its digest only.
+        .with_single_cert(vec![certificate, ca.certificate().clone()], key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -81,12 +81,6 @@ impl Orders {
         lock(&self.hosts).remove(&node_id);
     }
 
-    /// Tells a host without waiting for an answer; false when it is not connected.
-    pub fn tell(&self, node_id: u32, kind: OrderKind) -> bool {
-        let orders = lock(&self.hosts).get(&node_id).cloned();
-        orders.is_some_and(|orders| orders.try_send(Order { id: new_id(), kind: Some(kind) }).is_ok())
-    }
-
     /// Gives a host an order and waits for the session that answers it.
     pub async fn open(&self, node_id: u32, kind: OrderKind) -> Result<Session, OrderError> {
         let orders = lock(&self.hosts).get(&node_id).cloned().ok_or(OrderError::NotConnected)?;

@@ -19,11 +19,11 @@ pub fn writes(old: &State, new: &State) -> Result<Vec<Write>, StoreError> {
         writes.push(put("fleet".into(), &*new.fleet)?);
     }
     table("node", number, &old.nodes, &new.nodes, &mut writes)?;
-    table("stack", text, &old.stacks, &new.stacks, &mut writes)?;
+    table("stack", String::clone, &old.stacks, &new.stacks, &mut writes)?;
     table("service", number, &old.services, &new.services, &mut writes)?;
-    table("container", text, &old.containers, &new.containers, &mut writes)?;
-    table("token", text, &old.tokens, &new.tokens, &mut writes)?;
-    table("key", text, &old.keys, &new.keys, &mut writes)?;
+    table("container", String::clone, &old.containers, &new.containers, &mut writes)?;
+    table("token", String::clone, &old.tokens, &new.tokens, &mut writes)?;
+    table("key", String::clone, &old.keys, &new.keys, &mut writes)?;
     events(&old.events, &new.events, &mut writes)?;
     Ok(writes)
 }
@@ -51,10 +51,6 @@ pub fn read(loaded: Loaded) -> Result<State, StoreError> {
 
 fn number(id: &u32) -> String {
     format!("{id:08x}")
-}
-
-fn text(id: &String) -> String {
-    id.clone()
 }
 
 fn table<K: Ord, V: Serialize + PartialEq>(

@@ -30,7 +30,7 @@ pub const RENEW_WINDOW: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Clocks of hosts may be this far behind ours.
 const BACKDATE: Duration = Duration::from_secs(3600);
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-const CA_FILE: &str = "ca.crt";
+const CA_FILE: &str = "ca.pem";
 const CA_KEY_FILE: &str = "ca.key";
 
 #[derive(Debug, thiserror::Error)]

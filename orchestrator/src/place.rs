@@ -205,7 +205,7 @@ fn wanting(rule: &Constraint) -> String {
 
 /// Smaller is better.
 fn score<'a>(wish: &Wish, host: &'a Candidate) -> (u32, u64, u32, &'a str) {
-    let share = |used: u64, all: u64| if all == 0 { 0 } else { used.saturating_mul(1000) / all };
+    let share = |used: u64, all: u64| used.saturating_mul(1000).checked_div(all).unwrap_or(0);
     let load = share(host.used_cpu_milli, host.cpu_milli).max(share(host.used_memory_bytes, host.memory_bytes));
     (host.of_service.get(&wish.service_id).copied().unwrap_or(0), load, host.containers, &host.name)
 }
@@ -272,7 +272,7 @@ pub fn bytes(count: u64) -> String {
     if count == 0 {
         return "0".into();
     }
-    if let Some((unit, name)) = UNITS.iter().find(|(unit, _)| count % unit == 0) {
+    if let Some((unit, name)) = UNITS.iter().find(|(unit, _)| count.is_multiple_of(*unit)) {
         return format!("{} {name}", count / unit);
     }
     let (unit, name) = UNITS.iter().step_by(2).find(|(unit, _)| count >= *unit).unwrap_or(&(1, "bytes"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remuda_api::link::{ContainerStatus, HostFacts, Report};
 use remuda_api::resource::{ContainerState, HostState};
 
-use crate::state::{Container, Live, Stage, State};
+use crate::state::{Container, Stage, State};
 
 /// Longest text of a host's that is kept: a reason is a sentence.
 const TEXT_MAX_BYTES: usize = 1_024;
@@ -48,9 +48,10 @@ pub fn host_state(state: &mut State, node_id: u32, verdict: HostState, now_ms: u
 
 /// Facts as the agent says them now; labels stay what operators made of them.
 pub fn update_facts(state: &mut State, node_id: u32, facts: &HostFacts, now_ms: u64) {
+    // The address must be one that others can send to, and nobody else's: hosts refuse an assignment with two.
+    let is_taken = state.nodes.values().any(|node| node.id != node_id && node.facts.underlay_ip == facts.underlay_ip);
+    let valid = !is_taken && facts.underlay_ip.parse::<std::net::Ipv4Addr>().is_ok();
     let Some(node) = state.nodes.get_mut(&node_id) else { return };
-    // The name is the fleet's, the address must be one that others can send to.
-    let valid = facts.underlay_ip.parse::<std::net::Ipv4Addr>().is_ok();
     let facts = HostFacts {
         name: node.name.clone(),
         underlay_ip: if valid { facts.underlay_ip.clone() } else { node.facts.underlay_ip.clone() },
@@ -109,7 +110,12 @@ fn gone(state: &State, node_id: u32, report: &Report) -> Vec<String> {
     let present: BTreeSet<&str> = report.containers.iter().map(|status| status.name.as_str()).collect();
     let is_gone = |name: &str| said.contains(name) || (report.complete && !present.contains(name));
     let mine = state.containers.values().filter(|container| container.node_id == node_id);
-    mine.filter(|container| is_gone(&container.name)).map(|container| container.name.clone()).collect()
+    let is_out = |container: &Container| {
+        // A stopped one that was told to stop: what is left of it there goes with its record.
+        let is_stopped = container.status.as_ref().is_some_and(|status| status.state == "stopped");
+        is_gone(&container.name) || (container.stage == Stage::Stopping && is_stopped)
+    };
+    mine.filter(|container| is_out(container)).map(|container| container.name.clone()).collect()
 }
 
 /// One on its way out is done; a wanted one starts again, by its host, from nothing.
@@ -144,7 +150,7 @@ pub fn connected(state: &mut State, node_id: u32, facts: Option<&HostFacts>, now
     if let Some(facts) = facts {
         update_facts(state, node_id, facts, now_ms);
     }
-    state.live.entry(node_id).or_insert_with(Live::default);
+    state.live.entry(node_id).or_default();
 }
 
 fn shorten(text: &str) -> String {

@@ -27,6 +27,9 @@ const STORE_FILE: &str = "state.redb";
 /// The token printed at start: long enough to paste a line on the hosts of a first fleet.
 const START_TOKEN_USES: u32 = 100;
 const START_TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
+/// A VIP pool of four addresses serves two services; an overlay or VIP pool is a /8 at most.
+const VIP_POOL_PREFIX_MAX: u8 = 30;
+const POOL_PREFIX_MIN: u8 = 8;
 /// Work in progress when told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -36,8 +39,8 @@ pub struct ServerOptions {
     pub advertise: Ipv4Addr,
     pub listen: SocketAddr,
     /// Used at first start; afterwards the store's own.
-    pub overlay_pool: Ipv4Network,
-    pub vip_pool: Ipv4Network,
+    pub overlay_pools: Vec<Ipv4Network>,
+    pub vip_pools: Vec<Ipv4Network>,
     /// Told once, when the server answers.
     pub ready: Option<oneshot::Sender<Ready>>,
 }
@@ -49,8 +52,8 @@ impl ServerOptions {
             data_dir,
             advertise,
             listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
-            overlay_pool: pool([10, 42, 0, 0]),
-            vip_pool: pool([10, 43, 0, 0]),
+            overlay_pools: vec![pool([10, 42, 0, 0])],
+            vip_pools: vec![pool([10, 43, 0, 0])],
             ready: None,
         }
     }
@@ -131,15 +134,25 @@ fn link_path() -> String {
 }
 
 fn check_pools(options: &ServerOptions) -> anyhow::Result<()> {
-    let (overlay, vip) = (options.overlay_pool, options.vip_pool);
-    if overlay.prefix() > alloc::BLOCK_PREFIX {
-        bail!("--overlay-pool {overlay} is too small: hosts take blocks of /{} from it", alloc::BLOCK_PREFIX);
+    let overlay = options.overlay_pools.iter().map(|pool| ("--overlay-pool", *pool, alloc::BLOCK_PREFIX));
+    let vip = options.vip_pools.iter().map(|pool| ("--vip-pool", *pool, VIP_POOL_PREFIX_MAX));
+    let pools: Vec<_> = overlay.chain(vip).collect();
+    if options.overlay_pools.is_empty() || options.vip_pools.is_empty() {
+        bail!("a fleet needs at least one --overlay-pool and one --vip-pool");
     }
-    if vip.prefix() > 30 {
-        bail!("--vip-pool {vip} is too small: it holds one address per service, /30 at least");
-    }
-    if overlay.overlaps(vip) {
-        bail!("--overlay-pool {overlay} and --vip-pool {vip} overlap: an address means one thing");
+    for (index, (option, pool, longest)) in pools.iter().enumerate() {
+        if pool.prefix() > *longest {
+            bail!("{option} {pool} is too small: /{longest} at least");
+        }
+        if pool.prefix() < POOL_PREFIX_MIN {
+            bail!("{option} {pool} is too large: /{POOL_PREFIX_MIN} at most");
+        }
+        if pool.network() != pool.ip() {
+            bail!("{option} {pool} has host bits: write {}/{}", pool.network(), pool.prefix());
+        }
+        if let Some((other_option, other, _)) = pools[..index].iter().find(|(_, other, _)| other.overlaps(*pool)) {
+            bail!("{option} {pool} and {other_option} {other} overlap: an address means one thing");
+        }
     }
     Ok(())
 }
@@ -183,7 +196,7 @@ async fn prepare(fleet: &Arc<Fleet>, options: &ServerOptions, key_path: &Path) -
         // The file first: a key that is stored but nowhere to be read would lock everybody out.
         pki::write_secret(key_path, &format!("{key}\n")).map_err(data_dir_error)?;
     }
-    let (overlay, vip) = (options.overlay_pool, options.vip_pool);
+    let (overlay, vip) = (options.overlay_pools.clone(), options.vip_pools.clone());
     let outcome = fleet.change(move |state: &mut State, now_ms| {
         if state.fleet.overlay_pools.is_empty() {
             state.fleet = Arc::new(new_fleet(overlay, vip));
@@ -203,9 +216,9 @@ async fn prepare(fleet: &Arc<Fleet>, options: &ServerOptions, key_path: &Path) -
     }
 }
 
-fn new_fleet(overlay: Ipv4Network, vip: Ipv4Network) -> FleetRecord {
+fn new_fleet(overlay_pools: Vec<Ipv4Network>, vip_pools: Vec<Ipv4Network>) -> FleetRecord {
     let hash_seed = rand::rng().next_u64();
-    FleetRecord { overlay_pools: vec![overlay], vip_pools: vec![vip], hash_seed, ..FleetRecord::default() }
+    FleetRecord { overlay_pools, vip_pools, hash_seed, ..FleetRecord::default() }
 }
 
 /// The line that makes a host join.

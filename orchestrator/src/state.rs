@@ -56,7 +56,7 @@ pub struct FleetRecord {
 pub struct Cursors {
     pub node_id: u32,
     pub endpoint_id: u32,
-    pub service_id: u32,
+    /// Of services and of published ports: they share one space.
     pub frontend_id: u32,
     pub vip: u32,
     pub block: u32,
@@ -247,19 +247,21 @@ impl Container {
     /// Runs what its service now says.
     pub fn is_current(&self, service: &Service) -> bool {
         let told = self.spec_revision == service.spec_revision;
-        told && self.status.as_ref().is_none_or(|status| status.spec_revision >= self.spec_revision)
+        // 0: nothing of it exists there right now, neither old nor new.
+        let is_new = |status: &ContainerStatus| [0, self.spec_revision].contains(&status.spec_revision);
+        told && self.status.as_ref().is_none_or(is_new)
     }
 }
 
 fn parse_state(word: &str) -> ContainerState {
     match word {
-        "pending" => ContainerState::Pending,
         "running" => ContainerState::Running,
         "draining" => ContainerState::Draining,
         "stopping" => ContainerState::Stopping,
         "stopped" => ContainerState::Stopped,
         "failed" => ContainerState::Failed,
         "complete" => ContainerState::Complete,
+        // `pending` too: it has a host, and that is about to make it.
         _ => ContainerState::Starting,
     }
 }

@@ -1,6 +1,7 @@
 //! `/v1/hosts`: the machines of the fleet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -13,6 +14,8 @@ use super::problem::Body;
 use crate::fleet::Fleet;
 use crate::{state, view};
 
+/// A removal does not wait longer for the removed host.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 const LABELS_MAX: usize = 100;
 const LABEL_MAX_BYTES: usize = 253;
 
@@ -82,19 +85,28 @@ fn patched(held: &state::Node, patch: &HostPatch) -> Result<state::Node, Refusal
 #[utoipa::path(delete, path = "/v1/hosts/{name}", tag = "hosts", params(("name" = String, Path,)),
     responses((status = 204), (status = 404, body = Problem)))]
 pub async fn remove(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -> Result<StatusCode, Refusal> {
+    let node_id = find(&fleet.state(), &name)?.id;
+    say_goodbye(&fleet, node_id).await;
     let outcome = fleet.change(move |state, now_ms| {
-        let node = find(state, &name)?;
-        state.nodes.remove(&node.id);
-        state.live.remove(&node.id);
+        let node = state.nodes.remove(&node_id).ok_or_else(|| Refusal::not_found("host", &name))?;
+        state.live.remove(&node_id);
         state.record(now_ms, "host-removed", node.name.clone(), "removed from the fleet");
-        Ok::<_, Refusal>(node.id)
+        Ok::<_, Refusal>(())
     });
-    let (node_id, _) = outcome.await?;
-    // Best effort: an agent that is not there learns it from its next call being refused.
-    fleet.orders.tell(node_id, OrderKind::Leave(LeaveOrder { force: false }));
+    outcome.await?;
     fleet.orders.disconnect(node_id);
     fleet.leases.forget(node_id);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Tells the agent to leave, if it is there; what it does then is its own affair. One that is not there learns it
+/// from its next call being refused.
+async fn say_goodbye(fleet: &Fleet, node_id: u32) {
+    let order = fleet.orders.open(node_id, OrderKind::Leave(LeaveOrder { force: false }));
+    if let Ok(Ok(mut session)) = tokio::time::timeout(GOODBYE_TIMEOUT, order).await {
+        // Held open until the agent has left: it takes the end of the session for a user who changed their mind.
+        tokio::spawn(async move { while session.next().await.is_some() {} });
+    }
 }
 
 fn find(state: &state::State, name: &str) -> Result<Arc<state::Node>, Refusal> {
