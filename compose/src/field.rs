@@ -135,6 +135,7 @@ impl<'a> Field<'a> {
     /// Reports "expected …, found …" at the value.
     pub(crate) fn expected(&self, expected: &str, report: &mut Report) {
         let found = match &self.node.value {
+            Value::Text { text, .. } if text.is_empty() => "empty text (is a variable not set?)".to_owned(),
             Value::Text { text, .. } => shown(text),
             _ => self.node.kind().to_owned(),
         };

@@ -118,6 +118,9 @@ fn unknown(entry: &Field, table: &Table, report: &mut Report) {
 }
 
 fn advice(key: &str, table: &Table) -> String {
+    if std::ptr::eq(table, &SERVICE_V1) && SERVICE.find(key).is_some() {
+        return "Compose 1 files have no such key: put the services under a top-level `services:`".to_owned();
+    }
     if let Some(place) = elsewhere(key, table) {
         return format!("it belongs under `{place}:`");
     }
@@ -250,7 +253,7 @@ tables! {
         later_in("extends", Map(&EXTENDS)), later("external_links"), later("extra_hosts"), later("ipc"), later("links"),
         outside("log_driver"), outside("log_opt"), later("mac_address"), later("mem_limit"), later("mem_reservation"),
         later("mem_swappiness"), later("memswap_limit"), later("pid"), later("privileged"), later("read_only"),
-        later("security_opt"), later("shm_size"), later("stdin_open"), later("tty"), later_in("ulimits", Named(&ULIMIT)),
+        later("security_opt"), later("shm_size"), later("stdin_open"), later_in("ulimits", Named(&ULIMIT)),
         outside("volume_driver"), later("volumes"), later("volumes_from"),
     ];
     PORT, "a port such as `8080:80`, or a map with `target:`": [

@@ -15,7 +15,7 @@ use crate::interpolate;
 use crate::limits::{BRACKET_MARKS_MAX, EXPANDED_MAX_BYTES, NESTING_MAX, NODE_BYTES};
 use crate::lines::Lines;
 use crate::mapping::{Key, MapFrame};
-use crate::problem::shown;
+use crate::problem::{escaped, shown};
 use crate::report::Place;
 use crate::value::{Entry, Node, Span, Value};
 
@@ -79,7 +79,10 @@ impl<'t> Builder<'t> {
         match event {
             Event::DocumentStart(_) => self.document(span, context),
             Event::Scalar(text, style, anchor, tag) => {
-                self.check_tab(span, context);
+                // The lines of a block scalar are text, and it begins with them.
+                if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                    self.check_tab(span, context);
+                }
                 let value = self.scalar(&text, style, tag.as_deref(), span, context);
                 let text_len = if let Value::Text { text, .. } = &value { text.len() } else { 0 };
                 let node = Node { weight_bytes: NODE_BYTES + text_len, ..Node::leaf(span, value) };
@@ -307,7 +310,8 @@ impl<'t> Builder<'t> {
             line += 1;
         }
         if !has_tab {
-            let message = format!("not valid YAML: {}{}", error.info(), hint(error.info()));
+            let info: String = error.info().chars().flat_map(escaped).collect();
+            let message = format!("not valid YAML: {info}{}", hint(&info));
             let span = self.span(at);
             self.problem_at(span, String::new(), message, context);
         }

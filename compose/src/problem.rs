@@ -99,18 +99,19 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// [`shown`] without the backticks.
 pub(crate) fn plain_shown(text: &str) -> String {
-    let mut out = String::new();
-    for (index, c) in text.chars().enumerate() {
-        if index == SHOWN_MAX_CHARS {
-            out.push('…');
-            break;
-        }
-        match c.is_control() || is_invisible(c) {
-            true => out.extend(c.escape_default()),
-            false => out.push(c),
-        }
+    let mut chars = text.chars();
+    let mut out: String = chars.by_ref().take(SHOWN_MAX_CHARS).flat_map(escaped).collect();
+    if chars.next().is_some() {
+        out.push('…');
     }
     out
+}
+
+/// The character, or its escape if printing it would change the terminal or how the line reads.
+pub(crate) fn escaped(c: char) -> impl Iterator<Item = char> {
+    let must_escape = c.is_control() || is_invisible(c);
+    let escape = must_escape.then(|| c.escape_default()).into_iter().flatten();
+    escape.chain((!must_escape).then_some(c))
 }
 
 /// Zero-width and direction-changing characters that would make a message read as something else.

@@ -198,6 +198,22 @@ fn tabs_are_named_with_every_line_they_indent() {
 }
 
 #[test]
+fn tabs_inside_a_block_of_text_are_text() {
+    assert_eq!(problems(&web_file("command:\n- sh\n- -c\n- |\n  \techo\n  \techo")), Vec::<String>::new());
+}
+
+#[test]
+fn a_key_that_compose_1_lacks_says_how_to_get_it() {
+    let found = problems("web:\n  image: nginx\n  deploy: {replicas: 3}\n");
+    assert!(found.len() == 1 && found[0].starts_with("3:3: web.deploy: unknown key `deploy`: Compose 1"), "{found:?}");
+}
+
+#[test]
+fn empty_text_hints_at_a_variable() {
+    assert_says("scale: ${EMPTY}", "4:12: services.web.scale", "found empty text (is a variable not set?)");
+}
+
+#[test]
 fn what_is_no_yaml_says_where_it_breaks() {
     for (text, start) in [
         ("services: {web: {image: nginx}\n", "2:1: not valid YAML"),
