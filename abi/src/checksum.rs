@@ -25,3 +25,10 @@ pub const fn update(check: u16, old: u32, new: u32) -> u16 {
     let sum = (!check) as u64 + (!old) as u64 + new as u64;
     !fold(sum)
 }
+
+/// ... and after one of 16 bits did.
+#[inline(always)]
+pub const fn update16(check: u16, old: u16, new: u16) -> u16 {
+    let sum = (!check) as u64 + (!old) as u64 + new as u64;
+    !fold(sum)
+}

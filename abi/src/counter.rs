@@ -116,13 +116,13 @@ numbered! {
         NoSuchVip = 22, "no_such_vip";
         /// A frontend without backend.
         NoBackend = 23, "no_backend";
-        /// To a VIP or a published port, but not TCP or UDP, or a fragment without ports.
+        /// To a VIP or a published port, but not TCP or UDP, or a fragment: its later parts carry no ports.
         NoPorts = 24, "no_ports";
         /// The kernel refused to rewrite an address or port.
         NatFailed = 25, "nat_failed";
         /// A ring slot, list position or backend id that leads nowhere.
         BrokenFrontend = 26, "broken_frontend";
-        /// A reply from a backend's host or port whose client is an overlay address.
+        /// Kind reply: the client is an overlay, VIP, loopback, link-local or multicast address.
         ReplyToOverlay = 27, "reply_to_overlay";
 
         /// Tunnel: outer header lengths, options or VXLAN flags are not ours.

@@ -27,9 +27,9 @@ pub const KEY_REPLY: u8 = 1;
 /// client port the backend sees, direction [`KEY_REPLY`]. Written by the programs; the agent may delete.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Conntrack {
+pub struct Conntrack<A = u32> {
     /// The frontend address and port the client dialled.
-    pub dialled_ip_be: u32,
+    pub dialled_ip_be: A,
     pub dialled_port_be: u16,
     /// The client's own port; the key holds the one the backend sees.
     pub client_port_be: u16,
@@ -66,9 +66,9 @@ pub enum FlowState {
 /// VIP and port to show instead. Both are written on every original packet that finds either missing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VipFlow {
+pub struct VipFlow<A = u32> {
     /// Original: the backend. Reply: the dialled address.
-    pub ip_be: u32,
+    pub ip_be: A,
     /// Original: the backend's port. Reply: the dialled port.
     pub port_be: u16,
     /// The other client port: original: the moved one; reply: the client's own.

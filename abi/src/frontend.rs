@@ -44,7 +44,8 @@ pub struct Frontend {
     pub ring_base: u32,
     pub ring_slots: u32,
     pub generation: u32,
-    /// The port backends listen on; 0 = the backend's own, or if that is 0 too, the dialled one.
+    /// The port backends listen on; 0 = the backend's own, or if that is 0 too, the dialled one. Always
+    /// set for a published port: a backend's host is told the endpoint, not the backend.
     pub target_port_be: u16,
     pub flags: u16,
 }

@@ -27,8 +27,32 @@ pub unsafe trait Hook {
     fn push_room(&mut self) -> Result<(), DropReason>;
     /// Takes the 50 bytes after the Ethernet header away.
     fn pop_room(&mut self) -> Result<(), DropReason>;
+    /// Tells the IPv4 header checksum that a word it covers changes.
+    fn fix_l3(&mut self, old_be: u32, new_be: u32) -> Result<(), DropReason>;
+    /// Tells the transport checksum at `off` that something it covers changes.
+    fn fix_l4(&mut self, off: u16, change: L4Change) -> Result<(), DropReason>;
+    fn store32(&mut self, off: u16, value_be: u32) -> Result<(), DropReason>;
+    fn store16(&mut self, off: u16, value_be: u16) -> Result<(), DropReason>;
     /// The kernel's way from one underlay address to another; [`DropReason::NoNextHop`] if it has none.
     fn next_hop(&mut self, src_be: u32, dst_be: u32) -> Result<NextHop, DropReason>;
+}
+
+/// What changes under a transport checksum. Only the kernel knows whether the checksum in the packet is
+/// whole or just the pseudo header (CHECKSUM_PARTIAL), so it does the arithmetic.
+#[derive(Clone, Copy)]
+pub struct L4Change {
+    pub old_be: u32,
+    pub new_be: u32,
+    pub what: Changed,
+    /// UDP: a checksum of 0 means none, and none is ever made.
+    pub is_udp: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// An address: part of the pseudo header.
+    Address,
+    /// A port, in the low 16 bits.
+    Port,
 }
 
 /// Where a frame leaves: the interface, and whose MAC the kernel shall look up.

@@ -1,17 +1,20 @@
 //! The host's [`Hook`] and [`Tables`]: a byte buffer and hash maps. For tests, fuzzing, simulation.
 
 use crate::{
-    hook::{Hook, NextHop},
+    hook::{Changed, Hook, L4Change, NextHop},
     tables::*,
     width::V4,
 };
 use remuda_abi::{
+    checksum,
     counter::{Counter, DropReason},
     endpoint::*,
+    flow::*,
+    frontend::*,
     host::Host,
     route::*,
 };
-use std::{boxed::Box, cell::RefCell, collections::BTreeMap, collections::HashMap, vec::Vec};
+use std::{boxed::Box, cell::RefCell, collections::BTreeMap, collections::HashMap, collections::HashSet, vec::Vec};
 
 const ROOM: usize = remuda_abi::tunnel::TUNNEL_BYTES as usize;
 
@@ -40,6 +43,15 @@ impl Frame {
     pub fn bytes(&self) -> Vec<u8> {
         // SAFETY: our allocation, start <= capacity.
         unsafe { core::slice::from_raw_parts(self.base.add(self.start), self.capacity - self.start) }.to_vec()
+    }
+    /// Bytes at an offset from the Ethernet header; `None` beyond the end.
+    fn bytes_at(&mut self, off: u16, len: usize) -> Option<&mut [u8]> {
+        let at = self.start + usize::from(off);
+        self.all().get_mut(at..at + len)
+    }
+    fn check_at(&mut self, off: u16) -> Result<u16, DropReason> {
+        let b = self.bytes_at(off, 2).ok_or(DropReason::NatFailed)?;
+        Ok(u16::from_ne_bytes([b[0], b[1]]))
     }
     fn all(&mut self) -> &mut [u8] {
         // SAFETY: our allocation, borrowed with self.
@@ -98,6 +110,31 @@ unsafe impl Hook for Frame {
         self.start = start;
         Ok(())
     }
+    fn fix_l3(&mut self, old_be: u32, new_be: u32) -> Result<(), DropReason> {
+        let check = self.check_at(14 + 10)?;
+        self.store16(14 + 10, checksum::update(check, old_be, new_be))
+    }
+    fn fix_l4(&mut self, off: u16, c: L4Change) -> Result<(), DropReason> {
+        let check = self.check_at(off)?;
+        if c.is_udp && check == 0 {
+            return Ok(());
+        }
+        let new = match c.what {
+            Changed::Address => checksum::update(check, c.old_be, c.new_be),
+            Changed::Port => checksum::update16(check, c.old_be as u16, c.new_be as u16),
+        };
+        self.store16(off, if c.is_udp && new == 0 { 0xffff } else { new })
+    }
+    fn store32(&mut self, off: u16, value_be: u32) -> Result<(), DropReason> {
+        let b = self.bytes_at(off, 4).ok_or(DropReason::NatFailed)?;
+        b.copy_from_slice(&value_be.to_ne_bytes());
+        Ok(())
+    }
+    fn store16(&mut self, off: u16, value_be: u16) -> Result<(), DropReason> {
+        let b = self.bytes_at(off, 2).ok_or(DropReason::NatFailed)?;
+        b.copy_from_slice(&value_be.to_ne_bytes());
+        Ok(())
+    }
     fn next_hop(&mut self, _src_be: u32, _dst_be: u32) -> Result<NextHop, DropReason> {
         self.next_hop.ok_or(DropReason::NoNextHop)
     }
@@ -112,6 +149,19 @@ pub struct Model {
     /// (IP prefix length, key).
     pub routes: Vec<(u32, RouteKey, Route)>,
     pub nodes: HashMap<u32, Node>,
+    pub node_addresses: HashMap<u32, u32>,
+    pub local_ids: HashMap<u32, LocalKey>,
+    pub frontends: HashMap<FrontendKey, Frontend>,
+    /// (protocol, port).
+    pub published: HashSet<(u8, u16)>,
+    pub backends: HashMap<u32, Backend>,
+    pub lists: Vec<u32>,
+    pub rings: Vec<RingSlot>,
+    pub owners: HashMap<OwnerKey, u32>,
+    pub conntrack: RefCell<HashMap<FlowKey, Conntrack>>,
+    pub vip_flows: RefCell<HashMap<FlowKey, VipFlow>>,
+    pub vip_users: RefCell<HashSet<u32>>,
+    pub tick: u32,
     pub counters: RefCell<BTreeMap<&'static str, u64>>,
 }
 impl Model {
@@ -129,6 +179,23 @@ impl Addresses<V4> for Model {
         let fits = |(len, key, _): &&(u32, RouteKey, Route)| key.vni == vni && covers(*len, key.ip_be);
         self.routes.iter().filter(fits).max_by_key(|(len, ..)| *len).map(|(.., r)| *r)
     }
+    fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
+        self.frontends.get(key).copied()
+    }
+    fn conntrack(&self, key: &FlowKey) -> Option<Conntrack> {
+        self.conntrack.borrow().get(key).copied()
+    }
+    fn set_conntrack(&self, key: &FlowKey, entry: &Conntrack) -> bool {
+        self.conntrack.borrow_mut().insert(*key, *entry);
+        true
+    }
+    fn vip_flow(&self, key: &FlowKey) -> Option<VipFlow> {
+        self.vip_flows.borrow().get(key).copied()
+    }
+    fn set_vip_flow(&self, key: &FlowKey, entry: &VipFlow) -> bool {
+        self.vip_flows.borrow_mut().insert(*key, *entry);
+        true
+    }
 }
 impl Tables for Model {
     fn host(&self) -> Option<&Host> {
@@ -139,6 +206,36 @@ impl Tables for Model {
     }
     fn node(&self, node_underlay_ip_be: u32) -> Option<Node> {
         self.nodes.get(&node_underlay_ip_be).copied()
+    }
+    fn node_address(&self, node_id: u16) -> Option<u32> {
+        self.node_addresses.get(&u32::from(node_id)).copied()
+    }
+    fn local_id(&self, endpoint_id: u32) -> Option<LocalKey> {
+        self.local_ids.get(&endpoint_id).copied()
+    }
+    fn is_published(&self, proto: u8, port: u16) -> bool {
+        self.published.contains(&(proto, port))
+    }
+    fn backend(&self, backend_id: u32) -> Option<Backend> {
+        self.backends.get(&backend_id).copied()
+    }
+    fn list_member(&self, position: u32) -> Option<u32> {
+        self.lists.get(position as usize).copied()
+    }
+    fn ring_slot(&self, position: u32) -> Option<RingSlot> {
+        self.rings.get(position as usize).copied()
+    }
+    fn is_owner(&self, key: &OwnerKey) -> bool {
+        self.owners.contains_key(key)
+    }
+    fn has_vip_flows(&self, endpoint_id: u32) -> bool {
+        self.vip_users.borrow().contains(&(endpoint_id % VIP_USERS))
+    }
+    fn set_has_vip_flows(&self, endpoint_id: u32) {
+        self.vip_users.borrow_mut().insert(endpoint_id % VIP_USERS);
+    }
+    fn tick(&self) -> u32 {
+        self.tick
     }
     fn count(&self, counter: Counter) {
         *self.counters.borrow_mut().entry(counter.name()).or_default() += 1;

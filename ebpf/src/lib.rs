@@ -2,7 +2,8 @@
 //! Builds for BPF and, unchanged, for the host, where tests, fuzzing and simulation run it.
 //!
 //! Reading order: [`hook`], [`packet`], [`width`], [`parse`], [`tables`], [`verdict`], then
-//! [`pipeline`] (all branching) with its leaves [`arp`], [`route`], [`tunnel`]. [`host`] is the model
+//! [`pipeline`] (all branching) with its leaves [`arp`], [`route`], [`tunnel`], [`lb`], [`conntrack`],
+//! [`nat`], [`vip`]; and [`socket`], the decision of the socket hooks. [`host`] is the model
 //! of all this on the host. The kernel half (maps, entry points) belongs to the binary.
 //!
 //! Rules the verifier and LLVM taught, each paid for (`shared/prototypes/pipeline/NOTES.md`):
@@ -17,14 +18,19 @@
 extern crate std;
 
 pub mod arp;
+pub mod conntrack;
 pub mod hook;
+pub mod lb;
+pub mod nat;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
 pub mod route;
+pub mod socket;
 pub mod tables;
 pub mod tunnel;
 pub mod verdict;
+pub mod vip;
 pub mod width;
 
 #[cfg(not(target_arch = "bpf"))]

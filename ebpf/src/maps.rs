@@ -3,13 +3,14 @@
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage, lpm_trie::Key},
+    helpers::generated::bpf_ktime_get_boot_ns,
     macros::btf_map,
 };
 use remuda_abi::{
     counter::{COUNTERS as COUNTERS_LEN, Counter, DropReason},
     endpoint::{Endpoint, Local, LocalKey},
-    flow::{Conntrack, FlowKey, VIP_USERS, VipFlow},
-    frontend::{Backend, Frontend, FrontendKey, OwnerKey, PUBLISHED_WORDS, RingSlot},
+    flow::{Conntrack, FlowKey, VIP_USERS, VipFlow, tick},
+    frontend::{Backend, Frontend, FrontendKey, OwnerKey, PUBLISHED_WORDS, RingSlot, published_bit, published_word},
     host::Host,
     route::{Node, Route, RouteKey},
     socket::{Dialled, Peer, RevKey, SEEN_SLOTS, Seen, SocketEndpoint},
@@ -73,16 +74,16 @@ static VIPFLOWS4: LruHashMap<FlowKey, VipFlow, 16384> = LruHashMap::new();
 static VIPUSERS: Array<u32, { VIP_USERS as usize }> = Array::new();
 /// Network namespace cookie -> its endpoint. Written by the agent.
 #[btf_map]
-static NETNS: HashMap<u64, SocketEndpoint, 4096, LAZY> = HashMap::new();
+pub static NETNS: HashMap<u64, SocketEndpoint, 4096, LAZY> = HashMap::new();
 /// Socket cookie modulo the size -> its last connect. Written by the programs; newer connects overwrite.
 #[btf_map]
-static SEEN: Array<Seen, { SEEN_SLOTS as usize }> = Array::new();
+pub static SEEN: Array<Seen, { SEEN_SLOTS as usize }> = Array::new();
 /// UDP socket -> its first frontend. Written by the programs, freed with the socket.
 #[btf_map]
-static PEER: SkStorage<Peer> = SkStorage::new();
+pub static PEER: SkStorage<Peer> = SkStorage::new();
 /// (UDP socket, backend) -> frontend, for sockets with several. Written by the programs.
 #[btf_map]
-static REV: LruHashMap<RevKey, Dialled, 16384> = LruHashMap::new();
+pub static REV: LruHashMap<RevKey, Dialled, 16384> = LruHashMap::new();
 
 /// The answers.
 pub struct Maps;
@@ -96,6 +97,29 @@ impl Addresses<V4> for Maps {
     #[inline(always)]
     fn route(&self, vni: u32, ip_be: u32) -> Option<Route> {
         ROUTES4.get(&Key::new(64, RouteKey { vni, ip_be })).copied()
+    }
+    #[inline(always)]
+    fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
+        // SAFETY: copied at once.
+        unsafe { FRONTENDS4.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn conntrack(&self, key: &FlowKey) -> Option<Conntrack> {
+        // SAFETY: copied at once.
+        unsafe { CONNTRACK4.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn set_conntrack(&self, key: &FlowKey, entry: &Conntrack) -> bool {
+        CONNTRACK4.insert(key, entry, 0).is_ok()
+    }
+    #[inline(always)]
+    fn vip_flow(&self, key: &FlowKey) -> Option<VipFlow> {
+        // SAFETY: copied at once.
+        unsafe { VIPFLOWS4.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn set_vip_flow(&self, key: &FlowKey, entry: &VipFlow) -> bool {
+        VIPFLOWS4.insert(key, entry, 0).is_ok()
     }
 }
 impl Tables for Maps {
@@ -114,6 +138,54 @@ impl Tables for Maps {
         unsafe { NODES.get(node_underlay_ip_be) }.copied()
     }
     #[inline(always)]
+    fn node_address(&self, node_id: u16) -> Option<u32> {
+        // SAFETY: copied at once.
+        unsafe { NODE_ADDRESSES.get(u32::from(node_id)) }.copied()
+    }
+    #[inline(always)]
+    fn local_id(&self, endpoint_id: u32) -> Option<LocalKey> {
+        // SAFETY: copied at once.
+        unsafe { LOCAL_IDS.get(endpoint_id) }.copied()
+    }
+    #[inline(always)]
+    fn is_published(&self, proto: u8, port: u16) -> bool {
+        let word = published_word(proto, port).and_then(|i| PUBLISHED.get(i));
+        word.is_some_and(|w| w & published_bit(port) != 0)
+    }
+    #[inline(always)]
+    fn backend(&self, backend_id: u32) -> Option<Backend> {
+        BACKENDS.get(backend_id).copied()
+    }
+    #[inline(always)]
+    fn list_member(&self, position: u32) -> Option<u32> {
+        LISTS.get(position).copied()
+    }
+    #[inline(always)]
+    fn ring_slot(&self, position: u32) -> Option<RingSlot> {
+        RINGS.get(position).copied()
+    }
+    #[inline(always)]
+    fn is_owner(&self, key: &OwnerKey) -> bool {
+        // SAFETY: only asked whether it is there.
+        unsafe { OWNERS.get(key) }.is_some()
+    }
+    #[inline(always)]
+    fn has_vip_flows(&self, endpoint_id: u32) -> bool {
+        VIPUSERS.get(endpoint_id & (VIP_USERS - 1)).is_some_and(|v| *v != 0)
+    }
+    #[inline(always)]
+    fn set_has_vip_flows(&self, endpoint_id: u32) {
+        if let Some(v) = VIPUSERS.get_ptr_mut(endpoint_id & (VIP_USERS - 1)) {
+            // SAFETY: one aligned word; every writer writes 1.
+            unsafe { *v = 1 }
+        }
+    }
+    #[inline(always)]
+    fn tick(&self) -> u32 {
+        // SAFETY: no arguments.
+        tick(unsafe { bpf_ktime_get_boot_ns() })
+    }
+    #[inline(always)]
     fn count(&self, counter: Counter) {
         add(counter.index());
     }
@@ -121,6 +193,12 @@ impl Tables for Maps {
     fn count_drop(&self, reason: DropReason) {
         add(reason.index());
     }
+}
+
+/// For the socket hooks, which have no packet.
+#[inline(always)]
+pub fn count(counter: Counter) {
+    add(counter.index());
 }
 
 #[inline(always)]

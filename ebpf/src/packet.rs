@@ -186,6 +186,24 @@ pub struct Udp {
     pub len: Be16,
     pub check: Be16,
 }
+/// TCP without options, RFC 9293, 3.1.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Tcp {
+    pub src: Be16,
+    pub dst: Be16,
+    pub seq: Be32,
+    pub ack: Be32,
+    pub data_offset: u8,
+    pub flags: u8,
+    pub window: Be16,
+    pub check: Be16,
+    pub urgent: Be16,
+}
+pub const TCP_FIN: u8 = 0x01;
+pub const TCP_SYN: u8 = 0x02;
+pub const TCP_RST: u8 = 0x04;
+pub const TCP_ACK: u8 = 0x10;
 /// RFC 7348, 5.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -216,4 +234,4 @@ pub struct Head {
     pub vxlan: Vxlan,
     pub inner: Eth,
 }
-wire!(Eth = 14, Ipv4 = 20, Ports = 8, Udp = 8, Vxlan = 8, Arp = 28, Head = 64);
+wire!(Eth = 14, Ipv4 = 20, Ports = 8, Udp = 8, Vxlan = 8, Tcp = 20, Arp = 28, Head = 64);

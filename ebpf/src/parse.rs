@@ -36,7 +36,7 @@ pub fn flow<W: Width, H: Hook>(p: &mut H, off: u16) -> Result<Flow<W>, DropReaso
             return Err(DropReason::Truncated);
         }
         if ip.header_bytes > 20 {
-            p.pull(u32::from(l4 + PORTS_BYTES));
+            p.pull(u32::from(l4 + TCP_BYTES));
         }
         // BOUNDS: pull() may have moved the packet; this view is fresh.
         ports_be = p.at::<Ports>(l4)?.both.raw();
@@ -44,6 +44,25 @@ pub fn flow<W: Width, H: Hook>(p: &mut H, off: u16) -> Result<Flow<W>, DropReaso
     Ok(Flow { ip, ports_be, has_ports, l4 })
 }
 const PORTS_BYTES: u16 = size_of::<Ports>() as u16;
+const TCP_BYTES: u16 = size_of::<Tcp>() as u16;
+
+/// What a TCP segment says about its connection; all zero for UDP.
+#[derive(Clone, Copy, Default)]
+pub struct Segment {
+    pub flags: u8,
+    /// Host order.
+    pub seq: u32,
+}
+
+/// [`DropReason::Truncated`] if TCP has no whole header.
+#[inline(always)]
+pub fn segment<W: Width, H: Hook>(p: &H, flow: &Flow<W>) -> Result<Segment, DropReason> {
+    if flow.ip.proto != PROTO_TCP {
+        return Ok(Segment { flags: 0, seq: 0 });
+    }
+    let tcp = p.at::<Tcp>(flow.l4)?;
+    Ok(Segment { flags: tcp.flags, seq: tcp.seq.get() })
+}
 
 impl<W: Width> Flow<W> {
     #[inline(always)]
@@ -53,6 +72,11 @@ impl<W: Width> Flow<W> {
     #[inline(always)]
     pub fn dst_port_be(&self) -> u16 {
         (u32::from_be(self.ports_be) as u16).to_be()
+    }
+    /// May its addresses and ports be rewritten? Later fragments carry no ports, so no fragment is.
+    #[inline(always)]
+    pub fn is_translatable(&self) -> bool {
+        self.has_ports && !self.ip.is_fragment
     }
     #[inline(always)]
     pub fn hash(&self, seed: u32) -> u32 {

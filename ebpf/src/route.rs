@@ -12,7 +12,7 @@ use remuda_abi::{
 /// Where a packet from an endpoint goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
-    /// An endpoint of this host.
+    /// An endpoint of this host, its own included.
     Endpoint(Local),
     /// Up the host stack, through `remuda0`.
     HostStack,
@@ -20,23 +20,25 @@ pub enum To {
     Node { node_underlay_ip_be: u32 },
 }
 
-/// The destination's answer: this host's endpoints first, then one longest-prefix look-up.
+/// Where a destination leads. `local` and `route` are what the tables say of it; the destination is the
+/// real one, behind any frontend.
 #[inline(always)]
 pub fn from_endpoint<W: Width>(
-    t: &impl Addresses<W>,
     host: &Host,
     from: &Endpoint,
     flow: &Flow<W>,
     source_is_own: bool,
+    local: Option<Local>,
+    route: Option<Route>,
 ) -> Result<To, Stop> {
     let from_host = from.flags & ENDPOINT_HOST != 0;
-    if let Some(local) = t.local(from.vni, flow.ip.dst_be) {
-        if local.flags & ENDPOINT_HOST == 0 {
-            return Ok(To::Endpoint(local));
+    if let Some(local) = local {
+        if local.flags & ENDPOINT_HOST != 0 {
+            to_this_host(host, from_host, flow)?;
         }
-        return to_this_host(host, from_host, flow);
+        return Ok(To::Endpoint(local));
     }
-    let Some(route) = t.route(from.vni, flow.ip.dst_be) else {
+    let Some(route) = route else {
         if W::is_martian(flow.ip.dst_be) {
             return Err(DropReason::MartianDestination.into());
         }
@@ -47,6 +49,8 @@ pub fn from_endpoint<W: Width>(
         RouteKind::Block if !source_is_own => Err(DropReason::HostSourceRemote.into()),
         RouteKind::Block => Ok(To::Node { node_underlay_ip_be: route.node_underlay_ip_be }),
         RouteKind::Pool => Err(DropReason::NoRoute.into()),
+        RouteKind::Vip if !source_is_own => Err(DropReason::HostSourceRemote.into()),
+        RouteKind::Vip if !flow.is_translatable() => Err(DropReason::NoPorts.into()),
         RouteKind::Vip => Err(DropReason::NoSuchVip.into()),
         RouteKind::HostAddress if route.node_id == host.node_id => to_this_host(host, from_host, flow),
         RouteKind::HostAddress | RouteKind::External => to_outside(from, from_host),
@@ -131,18 +135,26 @@ fn is_outside_or_host<W: Width>(t: &impl Addresses<W>, vni: u32, ip_be: W::Addr)
 /// What comes in from outside and is no tunnel packet may neither claim an inside source nor ask for an
 /// inside destination. All else is the kernel's.
 #[inline(always)]
-pub fn from_outside<W: Width>(t: &impl Addresses<W>, vni: u32, flow: &Flow<W>) -> Result<(), Stop> {
-    if let Some(r) = t.route(vni, flow.ip.dst_be) {
-        match r.kind() {
-            RouteKind::Block | RouteKind::Pool | RouteKind::Dns => return Err(DropReason::OutsideToOverlay.into()),
-            RouteKind::Vip => return Err(DropReason::OutsideToVip.into()),
-            RouteKind::HostAddress | RouteKind::External => (),
-        }
+pub fn from_outside<W: Width>(t: &impl Addresses<W>, vni: u32, flow: &Flow<W>, dst: Option<Route>) -> Result<(), Stop> {
+    match dst.map(|r| r.kind()) {
+        Some(RouteKind::Block | RouteKind::Pool | RouteKind::Dns) => return Err(DropReason::OutsideToOverlay.into()),
+        Some(RouteKind::Vip) => return Err(DropReason::OutsideToVip.into()),
+        Some(RouteKind::HostAddress | RouteKind::External) | None => (),
     }
-    match t.route(vni, flow.ip.src_be).map(|r| r.kind()) {
-        Some(RouteKind::Block | RouteKind::Pool | RouteKind::Vip | RouteKind::Dns) => {
-            Err(DropReason::OutsideForgedSource.into())
-        }
-        _ => Ok(()),
+    if is_inside(t.route(vni, flow.ip.src_be)) {
+        return Err(DropReason::OutsideForgedSource.into());
     }
+    Ok(())
+}
+
+/// An address that only exists inside the fleet.
+#[inline(always)]
+pub fn is_inside(route: Option<Route>) -> bool {
+    route.is_some_and(|r| matches!(r.kind(), RouteKind::Block | RouteKind::Pool | RouteKind::Vip | RouteKind::Dns))
+}
+
+/// No client of a published port: inside, loopback, link-local or multicast.
+#[inline(always)]
+pub fn is_no_client<W: Width>(t: &impl Addresses<W>, vni: u32, ip_be: W::Addr) -> bool {
+    W::is_martian(ip_be) || is_inside(t.route(vni, ip_be))
 }

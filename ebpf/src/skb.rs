@@ -3,18 +3,18 @@
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L2_ETH, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
-        BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_INGRESS, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup as FibParams,
-        bpf_redir_neigh,
+        BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_INGRESS, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
+        bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_fib_lookup as FibParams, bpf_redir_neigh,
     },
     helpers::generated::{
-        bpf_fib_lookup, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_adjust_room, bpf_skb_change_type,
-        bpf_skb_pull_data,
+        bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer,
+        bpf_skb_adjust_room, bpf_skb_change_type, bpf_skb_pull_data, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
 use remuda_abi::{counter::DropReason, tunnel::TUNNEL_BYTES};
 use remuda_ebpf::{
-    hook::{Hook, NextHop},
+    hook::{Changed, Hook, L4Change, NextHop},
     verdict::Verdict,
 };
 
@@ -136,6 +136,32 @@ unsafe impl Hook for Skb {
         self.adjust(-i32::from(TUNNEL_BYTES), flags, DropReason::PopFailed)
     }
     #[inline(always)]
+    fn fix_l3(&mut self, old_be: u32, new_be: u32) -> Result<(), DropReason> {
+        // SAFETY: a live context; no pointers besides.
+        done(unsafe { bpf_l3_csum_replace(self.0, L3_CHECK, u64::from(old_be), u64::from(new_be), 4) })
+    }
+    #[inline(always)]
+    fn fix_l4(&mut self, off: u16, c: L4Change) -> Result<(), DropReason> {
+        let what = match c.what {
+            Changed::Address => u64::from(BPF_F_PSEUDO_HDR) | 4,
+            Changed::Port => 2,
+        };
+        let flags = what | if c.is_udp { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+        let (old, new) = (u64::from(c.old_be), u64::from(c.new_be));
+        // SAFETY: a live context; no pointers besides.
+        done(unsafe { bpf_l4_csum_replace(self.0, u32::from(off), old, new, flags) })
+    }
+    #[inline(always)]
+    fn store32(&mut self, off: u16, value_be: u32) -> Result<(), DropReason> {
+        // SAFETY: a live context; the value lives across the call and is four bytes.
+        done(unsafe { bpf_skb_store_bytes(self.0, u32::from(off), (&raw const value_be).cast(), 4, 0) })
+    }
+    #[inline(always)]
+    fn store16(&mut self, off: u16, value_be: u16) -> Result<(), DropReason> {
+        // SAFETY: a live context; the value lives across the call and is two bytes.
+        done(unsafe { bpf_skb_store_bytes(self.0, u32::from(off), (&raw const value_be).cast(), 2, 0) })
+    }
+    #[inline(always)]
     fn next_hop(&mut self, src_be: u32, dst_be: u32) -> Result<NextHop, DropReason> {
         // SAFETY: all-zero is valid for this plain C struct.
         let mut f: FibParams = unsafe { core::mem::zeroed() };
@@ -153,6 +179,14 @@ unsafe impl Hook for Skb {
         let address = unsafe { f.__bindgen_anon_4.ipv6_dst };
         Ok(NextHop { ifindex: f.ifindex, family: u32::from(f.family), address })
     }
+}
+
+/// Where the IPv4 header checksum is.
+const L3_CHECK: u32 = 14 + 10;
+
+#[inline(always)]
+fn done(code: i64) -> Result<(), DropReason> {
+    if code != 0 { Err(DropReason::NatFailed) } else { Ok(()) }
 }
 
 impl Skb {

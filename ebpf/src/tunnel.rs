@@ -1,19 +1,31 @@
 //! Wire format 1 on the packet: push the outer header, and check it before it is popped.
 
 use crate::{
+    conntrack::Ingress,
     hook::{Hook, NextHop},
+    lb,
     packet::*,
     parse::{self, Flow},
+    route,
     tables::{Addresses, Tables},
     verdict::Stop,
     width::*,
 };
-use remuda_abi::{addr::Mac, checksum, counter::DropReason, endpoint::Local, host::Host, route::*, tunnel::*};
+use remuda_abi::{
+    addr::Mac,
+    checksum,
+    counter::{Counter, DropReason},
+    endpoint::{Local, LocalKey},
+    frontend::{Frontend, OwnerKey},
+    host::Host,
+    route::*,
+    tunnel::*,
+};
 
 /// Where the inner IP header begins.
 pub const INNER: u16 = size_of::<Head>() as u16;
-/// Outer and inner headers, and the first eight bytes of the inner transport header.
-pub const HEADERS_BYTES: u32 = INNER as u32 + 20 + 8;
+/// Outer and inner headers, the inner transport header included.
+pub const HEADERS_BYTES: u32 = INNER as u32 + 20 + 20;
 
 /// What an outer header says.
 pub struct Outer {
@@ -31,7 +43,7 @@ pub struct Outer {
 /// header is the next hop's business. TTL and checksums inside are not touched: the overlay is one hop,
 /// and nothing that was pushed is ever forwarded again.
 #[inline(always)]
-pub fn push<H: Hook>(p: &mut H, host: &Host, o: &Outer) -> Result<NextHop, Stop> {
+pub fn push<H: Hook, T: Tables>(p: &mut H, t: &T, host: &Host, o: &Outer) -> Result<NextHop, Stop> {
     let inner_bytes = p.len().wrapping_sub(u32::from(ETH_BYTES));
     let len = inner_bytes.wrapping_add(u32::from(TUNNEL_BYTES));
     let is_over_mtu = host.uplink_mtu_bytes != 0 && len > u32::from(host.uplink_mtu_bytes) && !p.is_gso();
@@ -43,6 +55,7 @@ pub fn push<H: Hook>(p: &mut H, host: &Host, o: &Outer) -> Result<NextHop, Stop>
     // VERIFIER: push_room() moved the head; every view taken before it is refused.
     write(p, host, o, len as u16)?;
     p.set_mark(TUNNEL_MARK);
+    t.count(Counter::Pushed);
     Ok(next_hop)
 }
 
@@ -131,6 +144,51 @@ pub fn receive<H: Hook, T: Tables>(p: &mut H, t: &T, host: &Host, outer: &Flow<V
         return Err(DropReason::TunnelInnerHeader.into());
     }
     Ok(Arrived { sender, sender_underlay_ip_be: outer.ip.src_be, label, ingress_node_id: flags as u16, inner })
+}
+
+/// Kind ingress: an outside client's packet for a published port, handed on by its ingress host.
+/// Returns frontend, endpoint and the endpoint's address.
+#[inline(always)]
+pub fn ingress<T: Tables>(t: &T, host: &Host, a: &Arrived) -> Result<(Frontend, LocalKey, Local), Stop> {
+    if route::is_no_client::<V4>(t, host.vni, a.inner.ip.src_be) {
+        return Err(DropReason::TunnelInsideSource.into());
+    }
+    if !a.inner.is_translatable() {
+        return Err(DropReason::NoPorts.into());
+    }
+    let dst = Addresses::<V4>::route(t, host.vni, a.inner.ip.dst_be);
+    let frontend = lb::published(t, host.vni, &a.inner, dst).ok_or(DropReason::TunnelNoFrontend)?;
+    let key = t.local_id(a.label.endpoint_id).ok_or(DropReason::TunnelNoEndpoint)?;
+    let local = Addresses::<V4>::local(t, key.vni, key.ip_be).ok_or(DropReason::TunnelNoEndpoint)?;
+    Ok((frontend, key, local))
+}
+
+/// Where the replies go: the ingress host named in the header, which on the first hop is the sender.
+#[inline(always)]
+pub fn ingress_host<T: Tables>(t: &T, a: &Arrived) -> Result<Ingress, Stop> {
+    let underlay_ip_be = t.node_address(a.ingress_node_id).ok_or(DropReason::TunnelForeignIngress)?;
+    if a.label.hops == 0 && underlay_ip_be != a.sender_underlay_ip_be {
+        return Err(DropReason::TunnelForeignIngress.into());
+    }
+    Ok(Ingress { node_id: a.ingress_node_id, underlay_ip_be })
+}
+
+/// Kind reply: the source is a frontend address and port of this host, and the sender owns a backend of it.
+#[inline(always)]
+pub fn reply<T: Tables>(t: &T, host: &Host, a: &Arrived) -> Result<(), Stop> {
+    if !a.inner.is_translatable() {
+        return Err(DropReason::NoPorts.into());
+    }
+    let src = Addresses::<V4>::route(t, host.vni, a.inner.ip.src_be);
+    let frontend = lb::published_source(t, host, &a.inner, src).ok_or(DropReason::TunnelForeignReply)?;
+    let key = OwnerKey { frontend_id: frontend.id, node_id: a.sender.node_id, pad: 0 };
+    if !t.is_owner(&key) {
+        return Err(DropReason::TunnelNotOwner.into());
+    }
+    if route::is_no_client::<V4>(t, host.vni, a.inner.ip.dst_be) {
+        return Err(DropReason::ReplyToOverlay.into());
+    }
+    Ok(())
 }
 
 /// Kind overlay: the inner source lies in the sender's blocks and the inner destination is an endpoint here.

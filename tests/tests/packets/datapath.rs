@@ -9,6 +9,7 @@ use aya::{
 };
 use remuda_abi::{
     counter::{Counter, DropReason},
+    frontend::{published_bit, published_word},
     names::{map, program},
     plain::Plain,
     route::route_prefix_len,
@@ -35,7 +36,7 @@ pub struct Raw<T: Plain>(pub T);
 unsafe impl<T: Plain> Pod for Raw<T> {}
 
 pub struct Datapath {
-    ebpf: Ebpf,
+    pub ebpf: Ebpf,
     pub model: Model,
     pub at: Interfaces,
 }
@@ -81,6 +82,14 @@ impl Datapath {
         fill(&mut self.ebpf, map::ENDPOINTS, &m.endpoints)?;
         fill(&mut self.ebpf, map::LOCAL4, &m.local)?;
         fill(&mut self.ebpf, map::NODES, &m.nodes)?;
+        fill(&mut self.ebpf, map::NODE_ADDRESSES, &m.node_addresses)?;
+        fill(&mut self.ebpf, map::LOCAL_IDS, &m.local_ids)?;
+        fill(&mut self.ebpf, map::FRONTENDS4, &m.frontends)?;
+        fill(&mut self.ebpf, map::OWNERS, &m.owners)?;
+        store(&mut self.ebpf, map::BACKENDS, m.backends.iter().map(|(id, b)| (*id, *b)))?;
+        store(&mut self.ebpf, map::LISTS, (0..).zip(m.lists.iter().copied()))?;
+        store(&mut self.ebpf, map::RINGS, (0..).zip(m.rings.iter().copied()))?;
+        store(&mut self.ebpf, map::PUBLISHED, published(&m.published).into_iter())?;
         let mut routes: lpm_trie::LpmTrie<_, Raw<_>, Raw<_>> =
             self.ebpf.map_mut(map::ROUTES4).context("ROUTES4")?.try_into()?;
         for (len, key, route) in &m.routes {
@@ -160,7 +169,7 @@ impl Datapath {
         Outcome { code, bytes: f.bytes(), mark: f.mark(), counters: self.model.take_counters() }
     }
 
-    /// The scratch namespace's FIB in words: the underlay's /24, nothing else.
+    /// The scratch namespace's FIB in words: there is a way to everywhere but one host.
     fn next_hop(&self, packet: &[u8], name: &str) -> Option<NextHop> {
         let f = Frame::new(packet, 0);
         let dst_be = f.at::<remuda_ebpf::packet::Ipv4>(14).ok()?.dst.raw();
@@ -195,6 +204,24 @@ fn fill<K: Plain, V: Plain>(ebpf: &mut Ebpf, name: &str, table: &std::collection
     Ok(())
 }
 
+fn store<V: Plain>(ebpf: &mut Ebpf, name: &str, values: impl Iterator<Item = (u32, V)>) -> Result<()> {
+    let mut m: Array<_, Raw<V>> = ebpf.map_mut(name).with_context(|| name.to_string())?.try_into()?;
+    for (index, v) in values {
+        m.set(index, Raw(v), 0)?;
+    }
+    Ok(())
+}
+
+/// The bitmap of published ports, its words that are not 0.
+fn published(ports: &std::collections::HashSet<(u8, u16)>) -> BTreeMap<u32, u64> {
+    let mut words = BTreeMap::new();
+    for (proto, port) in ports {
+        let word = published_word(*proto, *port).expect("TCP or UDP");
+        *words.entry(word).or_default() |= published_bit(*port);
+    }
+    words
+}
+
 pub fn load_object() -> Result<Ebpf> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/ebpf/bpfel-unknown-none/release/remuda-ebpf");
     let path: PathBuf = std::env::var_os("REMUDA_EBPF_OBJECT").map_or(default.into(), PathBuf::from);
@@ -210,7 +237,8 @@ fn scratch_namespace() -> Result<Interfaces> {
     for name in ["u0", "remuda0", "c1", "c2", "c3"] {
         script += &format!("link add {name} type veth peer name {name}p\nlink set {name} up\nlink set {name}p up\n");
     }
-    script += "addr add 192.168.77.1/24 dev u0\n";
+    script += "addr add 192.168.77.1/24 dev u0\nroute add default via 192.168.77.254\n";
+    script += "route add unreachable 203.0.113.4\n";
     ip.stdin.take().context("stdin")?.write_all(script.as_bytes())?;
     ensure!(ip.wait()?.success(), "ip -batch failed");
     // /proc/sys/net shows the reading thread's own namespace.
@@ -232,6 +260,9 @@ pub struct Case {
     outcome: Outcome,
 }
 impl Case {
+    pub fn bytes(&self) -> Vec<u8> {
+        self.outcome.bytes.clone()
+    }
     #[track_caller]
     pub fn verdict(self, code: i32) -> Self {
         assert_eq!(self.outcome.code, code, "verdict; counters {:?}", self.outcome.counters);

@@ -20,7 +20,10 @@ impl Random {
     }
 }
 
-const ADDRESSES: [Ip; 17] = [
+const ADDRESSES: [Ip; 20] = [
+    VIP_C2,
+    VIP_H2,
+    VIP_C2_TOO,
     HOST,
     C1,
     C2,
@@ -39,7 +42,7 @@ const ADDRESSES: [Ip; 17] = [
     GATEWAY_OCTETS,
     [127, 0, 0, 1],
 ];
-const PORTS: [u16; 7] = [1, 53, 80, 8080, API_PORT, GOSSIP_PORT, TUNNEL_PORT];
+const PORTS: [u16; 9] = [1, 53, 80, AT_C1, AT_H2, AT_HOST, API_PORT, GOSSIP_PORT, TUNNEL_PORT];
 
 fn packet(r: &mut Random, src: Ip) -> Frame {
     let (dst, ports) = (r.pick(&ADDRESSES), (r.pick(&PORTS), r.pick(&PORTS)));
@@ -57,12 +60,21 @@ fn packet(r: &mut Random, src: Ip) -> Frame {
 }
 
 fn tunnelled(r: &mut Random) -> Vec<u8> {
-    let src = r.pick(&ADDRESSES);
-    let inner = packet(r, src).ip();
-    let kind = r.pick(&[Kind::Overlay, Kind::Overlay, Kind::Ingress, Kind::Reply]);
-    let mut t = tunnel(r.pick(&[H2, H2, H3, STRANGER]), H1, kind, inner);
-    t.ingress = r.pick(&[0, 2, 3, 9]);
-    t.label.endpoint_id = r.pick(&[0, 1, 2, 3, 900]);
+    // Mostly what the kind asks for, so that most packets get past the checks.
+    let (kind, src, dst) = r.pick(&[
+        (Kind::Overlay, ON_H2, C1),
+        (Kind::Overlay, ON_H2, HOST),
+        (Kind::Ingress, OUTSIDE, H2),
+        (Kind::Reply, H1, OUTSIDE),
+    ]);
+    let (any_src, any_dst) = (r.pick(&ADDRESSES), r.pick(&ADDRESSES));
+    let src = if r.below(6) == 0 { any_src } else { src };
+    let mut inner = packet(r, src);
+    inner.dst = if r.below(6) == 0 { any_dst } else { dst };
+    let mut t = tunnel(r.pick(&[H2, H2, H2, H3, STRANGER]), H1, kind, inner.ip());
+    t.ingress = r.pick(&[0, 2, 2, 2, 3]);
+    t.label.hops = r.pick(&[0, 0, 1]);
+    t.label.endpoint_id = r.pick(&[0, HOST_ID, C1_ID, C1_ID, C2_ID, 900]);
     t.bytes()
 }
 
@@ -89,13 +101,22 @@ pub fn any(r: &mut Random, at: &Interfaces) -> (&'static str, Vec<u8>, Entry) {
             (program::ENDPOINT, p, ifindex)
         }
         2 => {
-            let src = r.pick(&ADDRESSES);
-            let p = if r.below(3) == 0 { packet(r, src).bytes() } else { tunnelled(r) };
+            let src = r.pick(&[OUTSIDE, OUTSIDE, H2, C1, VIP_C2]);
+            let mut p = packet(r, src);
+            if r.below(2) == 0 {
+                p.dst = H1;
+            }
+            let p = if r.below(3) == 0 { p.bytes() } else { tunnelled(r) };
             (program::UPLINK_INGRESS, p, at.uplink)
         }
         _ => {
             let src = r.pick(&ADDRESSES);
-            (program::UPLINK_EGRESS, packet(r, src).bytes(), at.uplink)
+            let mut p = packet(r, src);
+            if r.below(2) == 0 {
+                (p.src, p.dst) = (H1, OUTSIDE);
+                p.ports.0 = r.pick(&[9000, 22]);
+            }
+            (program::UPLINK_EGRESS, p.bytes(), at.uplink)
         }
     };
     let mark = r.pick(&[0, 0, TUNNEL_MARK]);

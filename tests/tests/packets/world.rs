@@ -1,7 +1,7 @@
 //! The fleet the packet tests play in: three hosts of one environment, seen from the first.
 
 use crate::frame::Ip;
-use remuda_abi::{addr::*, endpoint::*, host::*, route::*, tunnel::*};
+use remuda_abi::{addr::*, endpoint::*, frontend::*, host::*, route::*, tunnel::*};
 use remuda_ebpf::host::Model;
 
 pub const VNI: u32 = 42;
@@ -28,6 +28,25 @@ pub const NO_VIP: Ip = [10, 43, 0, 99];
 /// A machine outside.
 pub const OUTSIDE: Ip = [198, 51, 100, 7];
 
+/// VIPs: served by C2, by a container of H2, by C2 again, by C1 alone, by nobody.
+pub const VIP_C2: Ip = [10, 43, 0, 10];
+pub const VIP_H2: Ip = [10, 43, 0, 11];
+pub const VIP_C2_TOO: Ip = [10, 43, 0, 12];
+pub const VIP_C1: Ip = [10, 43, 0, 13];
+pub const VIP_EMPTY: Ip = [10, 43, 0, 14];
+/// Published ports: of C1 (port 80; UDP: 53), of a container of H2, of nobody, of a process of this host
+/// (port 9000), one whose tables are broken.
+pub const AT_C1: u16 = 8080;
+pub const AT_H2: u16 = 8081;
+pub const AT_NOBODY: u16 = 8082;
+pub const AT_HOST: u16 = 9090;
+pub const AT_BROKEN: u16 = 8083;
+/// Fleet-wide endpoint ids.
+pub const HOST_ID: u32 = 1;
+pub const C1_ID: u32 = 2;
+pub const C2_ID: u32 = 3;
+pub const ON_H2_ID: u32 = 20;
+
 /// The interfaces of the scratch namespace.
 #[derive(Clone, Copy, Default)]
 pub struct Interfaces {
@@ -42,15 +61,16 @@ pub struct Interfaces {
 pub fn model(i: &Interfaces) -> Model {
     let mut m = Model { host: host(i), ..Model::default() };
     for (ip, id, ifindex, deliver_to, flags) in [
-        (HOST, 1, i.remuda0_peer, i.remuda0, ENDPOINT_HOST),
-        (C1, 2, i.c1, i.c1, 0),
-        (C2, 3, i.c2, i.c2, 0),
+        (HOST, HOST_ID, i.remuda0_peer, i.remuda0, ENDPOINT_HOST),
+        (C1, C1_ID, i.c1, i.c1, 0),
+        (C2, C2_ID, i.c2, i.c2, 0),
         (INTERNAL, 4, i.internal, i.internal, ENDPOINT_NO_EGRESS),
     ] {
         let (ip_be, mac) = (ip_be(ip), endpoint_mac(ip_be(ip)));
         let endpoint = Endpoint { ip_be, id, vni: VNI, mac, flags, mtu_bytes: 1450 };
         m.endpoints.insert(ifindex, endpoint);
         m.local.insert(LocalKey { vni: VNI, ip_be }, Local { ifindex: deliver_to, mac, id, flags });
+        m.local_ids.insert(id, LocalKey { vni: VNI, ip_be });
     }
     let hosts = [(1, H1), (2, H2), (3, H3), (4, UNREACHABLE)];
     let mut route = |net: Ip, len, kind, node_id, underlay: Ip| {
@@ -64,10 +84,74 @@ pub fn model(i: &Interfaces) -> Model {
     route([10, 42, 0, 0], 16, RouteKind::Pool, 0, [0; 4]);
     route([10, 43, 0, 0], 16, RouteKind::Vip, 0, [0; 4]);
     route(DNS_OCTETS, 32, RouteKind::Dns, 0, [0; 4]);
-    for (node_id, underlay) in hosts.into_iter().skip(1) {
-        m.nodes.insert(ip_be(underlay), Node { node_id, pad: 0 });
+    for (node_id, underlay) in hosts {
+        m.node_addresses.insert(u32::from(node_id), ip_be(underlay));
+        if node_id != 1 {
+            m.nodes.insert(ip_be(underlay), Node { node_id, pad: 0 });
+        }
     }
+    services(&mut m);
     m
+}
+
+const ON_C1: u32 = 1;
+const ON_C2: u32 = 2;
+const BACKEND_ON_H2: u32 = 3;
+const ON_HOST: u32 = 4;
+
+fn services(m: &mut Model) {
+    for (id, ip, node, node_id, endpoint_id, flags) in [
+        (ON_C1, C1, H1, 1, C1_ID, BACKEND_LOCAL),
+        (ON_C2, C2, H1, 1, C2_ID, BACKEND_LOCAL),
+        (BACKEND_ON_H2, ON_H2, H2, 2, ON_H2_ID, 0),
+        (ON_HOST, H1, H1, 1, HOST_ID, BACKEND_LOCAL | BACKEND_HOST_NETWORK),
+    ] {
+        let (ip_be, node_underlay_ip_be) = (ip_be(ip), remuda_abi::addr::ip_be(node));
+        m.backends.insert(id, Backend { ip_be, node_underlay_ip_be, endpoint_id, port_be: 0, node_id, flags });
+    }
+    for (vip, members) in [
+        (VIP_C2, &[ON_C2][..]),
+        (VIP_H2, &[BACKEND_ON_H2]),
+        (VIP_C2_TOO, &[ON_C2]),
+        (VIP_C1, &[ON_C1]),
+        (VIP_EMPTY, &[]),
+    ] {
+        add(m, FrontendKey::vip(VNI, ip_be(vip)), 0, members);
+    }
+    for (port, proto, target, members) in [
+        (AT_C1, PROTO_TCP, 80, &[ON_C1][..]),
+        (AT_C1, PROTO_UDP, 53, &[ON_C1]),
+        (AT_H2, PROTO_TCP, 80, &[BACKEND_ON_H2]),
+        (AT_NOBODY, PROTO_TCP, 80, &[]),
+        (AT_HOST, PROTO_TCP, 9000, &[ON_HOST]),
+        (AT_BROKEN, PROTO_TCP, 80, &[60_000]),
+    ] {
+        m.published.insert((proto, port));
+        add(m, FrontendKey::published(VNI, port.to_be(), proto), target, members);
+    }
+}
+
+/// A frontend with its list and, for published ports, a ring in which the members take turns.
+fn add(m: &mut Model, key: FrontendKey, target: u16, members: &[u32]) {
+    let ring_slots = if key.proto == 0 || members.is_empty() { 0 } else { RING_SIZES[0] };
+    let frontend = Frontend {
+        id: m.frontends.len() as u32 + 1,
+        list_base: m.lists.len() as u32,
+        list_count: members.len() as u32,
+        ring_base: m.rings.len() as u32,
+        ring_slots,
+        generation: 1,
+        target_port_be: target.to_be(),
+        flags: 0,
+    };
+    m.lists.extend(members);
+    let slots = members.iter().cycle().take(ring_slots as usize);
+    m.rings.extend(slots.map(|id| RingSlot::new(*id, [0; 3])));
+    for id in members {
+        let node_id = m.backends.get(id).map_or(0, |b| b.node_id);
+        m.owners.insert(OwnerKey { frontend_id: frontend.id, node_id, pad: 0 }, 1);
+    }
+    m.frontends.insert(key, frontend);
 }
 
 fn host(i: &Interfaces) -> Host {
@@ -82,7 +166,7 @@ fn host(i: &Interfaces) -> Host {
         tunnel_port_be: TUNNEL_PORT.to_be(),
         node_id: 1,
         uplink_mtu_bytes: 1500,
-        flags: 0,
+        flags: HOST_HAS_HOST_BACKENDS,
         ring_generation: 1,
         closed_ports: default_closed_ports(TUNNEL_PORT),
     }
