@@ -35,8 +35,9 @@ pub(crate) struct Forwarder {
     in_flight: Limit,
 }
 
-/// Queries waiting for upstreams at once: each holds one socket (the usual limit is 1,024 files).
-const IN_FLIGHT_MAX: usize = 512;
+/// Queries waiting for upstreams at once: each holds one socket, and the agent's usual 1,024 files must also do for
+/// TCP clients and everything else.
+const IN_FLIGHT_MAX: usize = 256;
 /// Of these for one asker, so that one container's storm leaves room for others.
 const IN_FLIGHT_PER_ASKER_MAX: usize = 64;
 /// How long one upstream may take before the next is tried; resolvers answer from cache in milliseconds, and cold

@@ -237,6 +237,22 @@ fn before_the_first_assignment_nobody_is_answered() {
 }
 
 #[test]
+fn an_assignment_that_names_no_environment_is_that_of_the_default_one() {
+    let view = View::build(&Assignment { environment: None, ..assignment() }, &Local::default());
+    assert_eq!(said(&view, HOST, "web.shop.default.remuda.internal", A), WEB_LIST);
+}
+
+#[test]
+fn members_on_the_network_of_one_host_are_one_address() {
+    let mut fleet = assignment();
+    for id in [91, 92] {
+        let on_host = Endpoint { id, service_id: 3, serving: true, host_network: true, ..Endpoint::default() };
+        fleet.endpoints.push(Endpoint { name: format!("shop-idle-{id}"), ip: "192.0.2.1".into(), ..on_host });
+    }
+    assert_eq!(said(&View::build(&fleet, &Local::default()), WEB, "idle", A), "NOERROR 192.0.2.1");
+}
+
+#[test]
 fn the_question_comes_back_as_it_was_spelt_with_ttl_1_and_owned_by_the_answer() {
     let packet = query("wEb.ShOp", A);
     let Reply::Send { bytes, .. } = reply(&view(), ip(WEB), &packet, Transport::Udp, 1) else { panic!("an answer") };

@@ -9,6 +9,7 @@ use crate::view::{Asker, View};
 
 /// What to do about a message.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one query; boxing would allocate for each")]
 pub enum Reply<'p> {
     Send { bytes: Vec<u8>, rcode: Rcode, kind: Option<u16> },
     Forward(Query<'p>),

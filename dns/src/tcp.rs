@@ -39,8 +39,8 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Connections at once; each holds a file and a few hundred bytes.
-const CONNECTIONS_MAX: usize = 512;
+/// Connections at once; each holds a file (of the agent's usual 1,024) and a few hundred bytes.
+const CONNECTIONS_MAX: usize = 256;
 /// Of these for one asker: more than a resolver library opens, too few to shut others out.
 const CONNECTIONS_PER_ASKER_MAX: usize = 32;
 /// A connection on which nothing is finished for so long is closed: idle, dripping and not-reading ones alike.

@@ -5,6 +5,7 @@
 //! askers of the same stack or on a shared network; aliases by askers on the network that carries them.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Arguments;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -151,10 +152,10 @@ impl View {
 
     fn take_fleet(&mut self, assignment: &Assignment) {
         self.host = assignment.own_node().map(|node| node.name.clone()).unwrap_or_default();
-        self.environment =
-            assignment.environment.as_ref().map(|environment| label(&environment.name)).unwrap_or_default();
+        let named = assignment.environment.as_ref().map(|environment| environment.name.as_str());
+        self.environment = label(named.filter(|name| !name.is_empty()).unwrap_or("default"));
         let Some(fleet) = &assignment.fleet else { return };
-        self.dns_ip = self.read("fleet dns_ip", &fleet.dns_ip);
+        self.dns_ip = self.read(format_args!("fleet dns_ip"), &fleet.dns_ip);
         for pool in fleet.overlay_pools.iter().chain(&fleet.vip_pools) {
             match pool.parse() {
                 Ok(pool) => self.pools.push(pool),
@@ -168,7 +169,7 @@ impl View {
         let mut position = HashMap::with_capacity(records.len());
         for record in records {
             let at = self.services.len();
-            let vip = self.read(&format!("VIP of {}/{}", record.stack, record.name), &record.vip);
+            let vip = self.read(format_args!("VIP of {}/{}", record.stack, record.name), &record.vip);
             self.services.push(Service { vip, answers_vip: record.endpoint_mode == "vip", members: Vec::new() });
             position.insert(record.id, at);
             self.stacks.entry(label(&record.stack)).or_default().services.insert(label(&record.name), at);
@@ -193,7 +194,7 @@ impl View {
         services: &[ServiceRecord],
         local: &Local,
     ) {
-        let ip = self.read(&format!("address of container {}", endpoint.name), &endpoint.ip);
+        let ip = self.read(format_args!("address of container {}", endpoint.name), &endpoint.ip);
         let answered = ip.filter(|_| endpoint.serving && !endpoint.draining && !local.gone.contains(&endpoint.id));
         self.containers.insert(label(&endpoint.name), answered);
         let Some(&at) = position.get(&endpoint.service_id) else {
@@ -208,7 +209,8 @@ impl View {
             self.reverse.insert(ip, name);
         }
         let members = &mut self.services[at].members;
-        members.extend(answered.filter(|ip| !members.contains(ip)));
+        // Overlay addresses are unique; only members on their host's network may share one.
+        members.extend(answered.filter(|ip| !endpoint.host_network || !members.contains(ip)));
     }
 
     fn take_host_askers(&mut self, assignment: &Assignment, local: &Local) {
@@ -216,7 +218,7 @@ impl View {
         ips.extend(self.dns_ip);
         if let Some(node) = assignment.own_node() {
             for text in node.frontend_ips.iter().chain([&node.underlay_ip]) {
-                ips.extend(self.read("address of this host", text));
+                ips.extend(self.read(format_args!("address of this host"), text));
             }
             ips.extend(node.blocks.first().and_then(|block| first_address(block)));
         }
@@ -224,7 +226,9 @@ impl View {
     }
 
     fn take_asker(&mut self, container: &Container, no_egress: bool) {
-        let Some(ip) = self.read(&format!("address of container {}", container.name), &container.ip) else { return };
+        let Some(ip) = self.read(format_args!("address of container {}", container.name), &container.ip) else {
+            return;
+        };
         let asker = Asker {
             stack: Some(label(&container.stack)),
             networks: container.networks.iter().map(|network| label(network)).collect(),
@@ -234,7 +238,7 @@ impl View {
     }
 
     /// `text` as an address; empty = none, unreadable = none and a complaint.
-    fn read(&mut self, what: &str, text: &str) -> Option<IpAddr> {
+    fn read(&mut self, what: Arguments, text: &str) -> Option<IpAddr> {
         if text.is_empty() {
             return None;
         }
