@@ -18,24 +18,63 @@ pub enum Action {
     CreateUnit(Box<UnitSpec>),
     StartUnit(String),
     /// Signal now, SIGKILL after the grace time; returns at once, the exit is observed.
-    StopUnit { name: String, signal: String, grace_ms: u64 },
+    StopUnit {
+        name: String,
+        signal: String,
+        grace_ms: u64,
+    },
     RemoveUnit(String),
     // kernel: a unit's interface, addresses, anti-spoofing and socket hooks in one step
     PlugEndpoint(Plug),
-    UnplugEndpoint { name: String, ip: Ipv4Addr },
+    UnplugEndpoint {
+        name: String,
+        ip: Ipv4Addr,
+    },
     // kernel: load balancing
     PutBackend(Backend),
-    RemoveBackend { id: u32 },
+    RemoveBackend {
+        id: u32,
+    },
     PutFrontend(Frontend),
     RemoveFrontend(FrontendKey),
     /// TCP flows reset, connected UDP sockets destroyed, conntrack reaped: the backend is gone for good.
-    BreakFlows { ip: Ipv4Addr },
+    BreakFlows {
+        ip: Ipv4Addr,
+    },
     // names
-    PublishNames { generation: u64 },
+    PublishNames {
+        generation: u64,
+    },
+}
+
+impl Action {
+    /// The unit this step is about.
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::CreateUnit(spec) => Some(&spec.name),
+            Self::StartUnit(name) | Self::RemoveUnit(name) => Some(name),
+            Self::StopUnit { name, .. } | Self::UnplugEndpoint { name, .. } => Some(name),
+            Self::PlugEndpoint(plug) => Some(&plug.name),
+            _ => None,
+        }
+    }
+
+    /// The runtimes do it, independently of other units; everything else is done one by one.
+    pub fn is_of_runtime(&self) -> bool {
+        matches!(self, Self::CreateUnit(_) | Self::StartUnit(_) | Self::StopUnit { .. } | Self::RemoveUnit(_))
+    }
+
+    /// Names may lead to what this step makes.
+    pub fn precedes_names(&self) -> bool {
+        matches!(
+            self,
+            Self::SetHost(_) | Self::PutRoute(..) | Self::PutNode(_) | Self::PutBackend(_) | Self::PutFrontend(_)
+        )
+    }
 }
 
 /// What every program on this host must know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HostConfig {
     pub node_id: u16,
     pub vni: u32,
@@ -62,12 +101,17 @@ pub struct HostConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Endpoints of a node (this one included).
-    Block { node_id: u16, underlay_ip: Ipv4Addr },
+    Block {
+        node_id: u16,
+        underlay_ip: Ipv4Addr,
+    },
     /// Overlay pool: an address in it that is in no block leads nowhere.
     Pool,
     Vip,
     /// A fleet host's own address.
-    HostAddress { node_id: u16 },
+    HostAddress {
+        node_id: u16,
+    },
     Dns,
 }
 
@@ -151,7 +195,9 @@ pub struct Frontend {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SetHost(h) => write!(f, "set host: node {} at {}, remuda0 {}", h.node_id, h.underlay_ip, h.overlay_ip),
+            Self::SetHost(h) => {
+                write!(f, "set host: node {} at {}, remuda0 {}", h.node_id, h.underlay_ip, h.overlay_ip)
+            }
             Self::PutRoute(prefix, route) => write!(f, "route {prefix} -> {route}"),
             Self::RemoveRoute(prefix) => write!(f, "forget route {prefix}"),
             Self::PutNode(n) => write!(f, "peer node {} at {}", n.id, n.underlay_ip),
@@ -197,4 +243,3 @@ impl fmt::Display for FrontendKey {
 fn protocol_name(number: u8) -> &'static str {
     if number == 17 { "udp" } else { "tcp" }
 }
-

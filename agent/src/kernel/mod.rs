@@ -1,0 +1,160 @@
+//! The kernel's side of one host: makes it hold one action at a time, and tells what it holds.
+//!
+//! Reading order: [`programs`] (load, attach, pins) and [`maps`] (typed access) ; [`host`] (`remuda0`, uplinks,
+//! settings), [`egress`], [`peers`] (nodes and routes), [`endpoint`] (containers), [`balance`] (frontends),
+//! [`flows`] ; [`observe`] ; [`netlink`], [`bpf`], [`namespace`], [`settings`], [`cgroup`] below.
+//!
+//! Everything is pinned or lives in devices, so the agent may die at any point: the next one reads what is there and
+//! repeats the step that was under way. Nothing of the plan is known here.
+
+mod balance;
+mod bpf;
+mod cgroup;
+mod egress;
+mod endpoint;
+mod error;
+mod flows;
+mod host;
+mod maps;
+mod namespace;
+mod netlink;
+mod observe;
+mod peers;
+mod programs;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use remuda_abi::counter::{Counter, DropReason};
+
+use self::error::Attempt;
+pub use self::error::KernelError;
+use self::flows::Namespace;
+use self::maps::{Maps, Pins};
+use self::netlink::Netlink;
+use self::programs::Programs;
+use self::settings::Record;
+use crate::action::Action;
+use crate::observed::ObservedKernel;
+
+/// What does not come with the assignment.
+#[derive(Clone, Debug)]
+pub struct KernelOptions {
+    /// Names the pins: one directory per node on a shared kernel.
+    pub node_id: u16,
+    /// Uplink interfaces hooked so far, for [`Kernel::remove_all`] when no assignment was ever applied.
+    pub uplinks: Vec<String>,
+    /// Where old settings are noted (`kernel.json`).
+    pub data_dir: PathBuf,
+}
+
+/// One host's dataplane, in the network namespace of the thread that opened it.
+pub struct Kernel {
+    node_id: u16,
+    options_uplinks: Vec<String>,
+    maps: Maps,
+    programs: Programs,
+    netlink: Netlink,
+    pins: Pins,
+    record: Record,
+    /// By endpoint address; only those plugged by this process.
+    namespaces: BTreeMap<Ipv4Addr, Namespace>,
+}
+
+impl Kernel {
+    /// Loads the programs, adopting the maps and links of an agent before this one. No packet is lost in between.
+    ///
+    /// Errors if the machine cannot run the programs, or if pinned maps of another layout are in use.
+    pub async fn open(options: KernelOptions) -> Result<Kernel, KernelError> {
+        let pins = Pins::of_node(options.node_id);
+        let record = Record::open(&options.data_dir)?;
+        let (programs, maps) = Programs::load(&pins)?;
+        let netlink = Netlink::open().attempt(|| "open a netlink socket")?;
+        Ok(Kernel {
+            node_id: options.node_id,
+            options_uplinks: options.uplinks,
+            maps,
+            programs,
+            netlink,
+            pins,
+            record,
+            namespaces: BTreeMap::new(),
+        })
+    }
+
+    /// What the kernel holds now: maps, links and devices are read each time.
+    pub async fn observe(&mut self) -> Result<ObservedKernel, KernelError> {
+        observe::observe(self)
+    }
+
+    /// Does one action; `netns` is the unit's network namespace and needed by `PlugEndpoint` alone.
+    /// Actions of the runtime and of names are not for here and do nothing.
+    pub async fn apply(&mut self, action: &Action, netns: Option<&Path>) -> Result<(), KernelError> {
+        match action {
+            Action::SetHost(config) => host::apply(self, config),
+            Action::PutRoute(prefix, route) => peers::put_route(self, *prefix, *route),
+            Action::RemoveRoute(prefix) => peers::remove_route(self, *prefix),
+            Action::PutNode(node) => peers::put_node(self, *node),
+            Action::RemoveNode(node) => peers::remove_node(self, *node),
+            Action::PlugEndpoint(plug) => match netns {
+                Some(netns) => endpoint::plug(self, plug, netns),
+                None => {
+                    Err(KernelError::Unusable(format!("{} has no network namespace: create the unit first", plug.name)))
+                }
+            },
+            Action::UnplugEndpoint { name, ip } => endpoint::unplug(self, name, *ip),
+            Action::PutBackend(backend) => balance::put_backend(self, backend),
+            Action::RemoveBackend { id } => balance::remove_backend(self, *id),
+            Action::PutFrontend(frontend) => balance::put_frontend(self, frontend),
+            Action::RemoveFrontend(key) => balance::remove_frontend(self, *key),
+            Action::BreakFlows { ip } => flows::break_flows(self, *ip),
+            Action::CreateUnit(_)
+            | Action::StartUnit(_)
+            | Action::StopUnit { .. }
+            | Action::RemoveUnit(_)
+            | Action::PublishNames { .. } => Ok(()),
+        }
+    }
+
+    /// Every counter and drop reason by name, summed over CPUs.
+    pub fn counters(&self) -> Result<Vec<(String, u64)>, KernelError> {
+        let counters = Counter::ALL.iter().map(|c| (c.index(), c.name()));
+        let drops = DropReason::ALL.iter().map(|r| (r.index(), r.name()));
+        let read = counters.chain(drops).map(|(index, name)| {
+            let values = self.maps.counters.get(&index, 0).attempt(|| format!("read counter {name}"))?;
+            Ok((name.to_string(), values.iter().sum()))
+        });
+        read.collect()
+    }
+
+    /// Takes everything of ours out of the kernel and restores its settings: endpoints, `remuda0`, hooks, pins,
+    /// nftables table. Goes on past failures and reports the first.
+    pub async fn remove_all(mut self) -> Result<(), KernelError> {
+        let endpoints = endpoint::remove_all(&mut self);
+        let peers = peers::remove_all(&mut self);
+        let host = host::remove(&mut self);
+        let pins = self.pins.remove_all();
+        endpoints.and(peers).and(host).and(pins)?;
+        self.record.forget()
+    }
+
+    fn vni(&self) -> Result<u32, KernelError> {
+        let host = self.maps.host.get(&0, 0).attempt(|| "read map HOST")?.0;
+        if host.abi_version == 0 { Err(KernelError::HostNotSet) } else { Ok(host.vni) }
+    }
+
+    fn uplinks(&self) -> Vec<String> {
+        self.record.host.as_ref().map_or_else(|| self.options_uplinks.clone(), |h| h.uplinks.clone())
+    }
+
+    /// 0 while the node is unknown; its route is written again when it is.
+    fn tunnel_address_be(&self, node_id: u16) -> Result<u32, KernelError> {
+        let host = self.maps.host.get(&0, 0).attempt(|| "read map HOST")?.0;
+        if host.node_id == node_id {
+            return Ok(host.node_underlay_ip_be);
+        }
+        Ok(self.maps.node_addresses.get(&u32::from(node_id), 0).unwrap_or(0))
+    }
+}

@@ -1,0 +1,216 @@
+//! The agent's side of a command in a unit: bytes in, bytes out, and its code.
+
+use std::io::{self, IoSliceMut, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use super::holder::Holder;
+use super::protocol::{Answer, Request};
+
+/// Pieces on their way in either direction; a slow side makes the other wait.
+const PIECES_IN_FLIGHT: usize = 16;
+const PIECE_MAX_BYTES: usize = 16 << 10;
+
+/// A running command. Dropping it hangs the command up.
+pub struct ExecSession {
+    pub input: mpsc::Sender<ExecInput>,
+    /// Ends with [`ExecOutput::Exited`].
+    pub output: mpsc::Receiver<ExecOutput>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecInput {
+    Bytes(Vec<u8>),
+    /// No more input will come.
+    End,
+    /// Rows, columns; nothing without a terminal.
+    Resize(u16, u16),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecOutput {
+    /// A terminal's output too.
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
+    /// As a shell shows it: 128 + signal for a killed command.
+    Exited(i32),
+}
+
+/// Asks the holder to run `argv`. Errors with its words if the command cannot be started.
+pub(super) async fn open(
+    holder: &Holder,
+    argv: &[String],
+    terminal: Option<(u16, u16)>,
+) -> Result<ExecSession, String> {
+    let does_not_answer = |e: io::Error| format!("its holder does not answer: {e}");
+    let mut stream = holder.connect().await.map_err(does_not_answer)?;
+    send(&stream, &Request::Exec { argv: argv.to_vec(), terminal }).await.map_err(does_not_answer)?;
+    let mut lines = Lines::default();
+    let (answer, descriptors) = lines.next(&mut stream).await.map_err(does_not_answer)?;
+    match answer {
+        Answer::Exec => run(stream, lines, descriptors).map_err(|e| format!("read the command's streams: {e}")),
+        Answer::Refused { reason } => Err(reason),
+        other => Err(format!("its holder answered {other:?}")),
+    }
+}
+
+fn run(stream: UnixStream, lines: Lines, descriptors: Vec<OwnedFd>) -> io::Result<ExecSession> {
+    let (input, inputs) = mpsc::channel(PIECES_IN_FLIGHT);
+    let (outputs, output) = mpsc::channel(PIECES_IN_FLIGHT);
+    let mut descriptors = descriptors.into_iter();
+    let first = descriptors.next().ok_or_else(|| io::Error::other("the holder sent no descriptor"))?;
+    let readers = match (descriptors.next(), descriptors.next()) {
+        (Some(stdout), Some(stderr)) => {
+            tokio::spawn(feed(pipe(first)?, inputs, false));
+            vec![
+                tokio::spawn(drain(pipe(stdout)?, outputs.clone(), ExecOutput::Stdout)),
+                tokio::spawn(drain(pipe(stderr)?, outputs.clone(), ExecOutput::Stderr)),
+            ]
+        }
+        _ => {
+            let copy = first.try_clone()?;
+            tokio::spawn(feed(pipe(first)?, inputs, true));
+            vec![tokio::spawn(drain(pipe(copy)?, outputs.clone(), ExecOutput::Stdout))]
+        }
+    };
+    tokio::spawn(finish(stream, lines, readers, outputs));
+    Ok(ExecSession { input, output })
+}
+
+/// The code comes last: after all output. A reader who is gone closes the connection, which hangs the command up.
+async fn finish(
+    mut stream: UnixStream,
+    mut lines: Lines,
+    readers: Vec<tokio::task::JoinHandle<()>>,
+    outputs: mpsc::Sender<ExecOutput>,
+) {
+    let code = tokio::select! {
+        () = outputs.closed() => return,
+        answer = lines.next(&mut stream) => match answer {
+            Ok((Answer::Exited { code }, _)) => code,
+            // The holder is gone, and with it the command.
+            _ => 137,
+        },
+    };
+    for reader in readers {
+        let _ = reader.await;
+    }
+    let _ = outputs.send(ExecOutput::Exited(code)).await;
+}
+
+async fn feed(pipe: AsyncFd<std::fs::File>, mut inputs: mpsc::Receiver<ExecInput>, is_terminal: bool) {
+    while let Some(input) = inputs.recv().await {
+        let written = match input {
+            ExecInput::Bytes(bytes) => write_all(&pipe, &bytes).await,
+            // Ctrl-D: a terminal cannot be closed in one direction.
+            ExecInput::End if is_terminal => write_all(&pipe, &[4]).await,
+            ExecInput::End => return,
+            ExecInput::Resize(rows, columns) if is_terminal => resize(&pipe, rows, columns),
+            ExecInput::Resize(..) => Ok(()),
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write_all(pipe: &AsyncFd<std::fs::File>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let count = pipe.async_io(Interest::WRITABLE, |mut file| file.write(bytes)).await?;
+        bytes = bytes.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn resize(terminal: &AsyncFd<std::fs::File>, rows: u16, columns: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: an open terminal and a whole winsize that lives through the call.
+    let code = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+async fn drain(pipe: AsyncFd<std::fs::File>, outputs: mpsc::Sender<ExecOutput>, kind: fn(Vec<u8>) -> ExecOutput) {
+    let mut buffer = vec![0; PIECE_MAX_BYTES];
+    loop {
+        // A terminal whose other side closed says EIO: the end, like 0.
+        let Ok(count @ 1..) = pipe.async_io(Interest::READABLE, |mut file| file.read(&mut buffer)).await else {
+            return;
+        };
+        let piece = buffer.get(..count).unwrap_or_default().to_vec();
+        if outputs.send(kind(piece)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn pipe(descriptor: OwnedFd) -> io::Result<AsyncFd<std::fs::File>> {
+    let flags = OFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFL)?);
+    fcntl(&descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    AsyncFd::new(std::fs::File::from(descriptor))
+}
+
+async fn send(stream: &UnixStream, request: &Request) -> io::Result<()> {
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    let mut rest = line.as_slice();
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Lines of the holder, with the descriptors that came beside them.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+}
+
+impl Lines {
+    async fn next(&mut self, stream: &mut UnixStream) -> io::Result<(Answer, Vec<OwnedFd>)> {
+        let mut descriptors = Vec::new();
+        loop {
+            if let Some(end) = self.bytes.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.bytes.drain(..=end).collect();
+                return Ok((serde_json::from_slice(&line)?, descriptors));
+            }
+            stream.readable().await?;
+            match stream.try_io(Interest::READABLE, || receive(stream.as_raw_fd())) {
+                Ok((bytes, _)) if bytes.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok((bytes, came)) => {
+                    self.bytes.extend(bytes);
+                    descriptors.extend(came);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+fn receive(socket: i32) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut buffer = [0; 4096];
+    let mut control = nix::cmsg_space!([i32; 3]);
+    let mut parts = [IoSliceMut::new(&mut buffer)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<()>(socket, &mut parts, Some(&mut control), flags)?;
+    let mut descriptors = Vec::new();
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = part {
+            // SAFETY: the kernel just installed these descriptors for us; nobody else knows them.
+            descriptors.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    let count = message.bytes;
+    Ok((buffer.get(..count).unwrap_or_default().to_vec(), descriptors))
+}
