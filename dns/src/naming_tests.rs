@@ -276,6 +276,13 @@ fn a_member_known_here_to_be_gone_leaves_every_name_at_once() {
 }
 
 #[test]
+fn a_draining_member_is_in_no_answer() {
+    let mut fleet = assignment();
+    fleet.endpoints[0].draining = true;
+    assert_eq!(said(&View::build(&fleet, &Local::default()), WEB, "web", A), "NOERROR 10.42.1.2 10.42.1.3");
+}
+
+#[test]
 fn one_bad_record_takes_no_other_name_away() {
     let mut broken = assignment();
     broken.services[1].vip = "10.43.0".into();
