@@ -229,18 +229,24 @@ pub fn load_object() -> Result<Ebpf> {
     load.with_context(|| format!("{}: build it with `cargo xtask build-ebpf`", path.display()))
 }
 
+/// Runs lines of `ip` in this thread's namespace.
+pub fn ip_batch(script: &str) -> Result<()> {
+    let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(std::process::Stdio::piped()).spawn()?;
+    ip.stdin.take().context("stdin")?.write_all(script.as_bytes())?;
+    ensure!(ip.wait()?.success(), "ip -batch failed");
+    Ok(())
+}
+
 /// A network namespace that ends with this thread: an uplink with a neighbour, `remuda0`'s pair, three veths.
 fn scratch_namespace() -> Result<Interfaces> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
-    let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(std::process::Stdio::piped()).spawn()?;
     let mut script = String::new();
     for name in ["u0", "remuda0", "c1", "c2", "c3"] {
         script += &format!("link add {name} type veth peer name {name}p\nlink set {name} up\nlink set {name}p up\n");
     }
     script += "addr add 192.168.77.1/24 dev u0\nroute add default via 192.168.77.254\n";
     script += "route add unreachable 203.0.113.4\n";
-    ip.stdin.take().context("stdin")?.write_all(script.as_bytes())?;
-    ensure!(ip.wait()?.success(), "ip -batch failed");
+    ip_batch(&script)?;
     // /proc/sys/net shows the reading thread's own namespace.
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
     let index = |name| nix::net::if_::if_nametoindex(name).context("if_nametoindex");

@@ -11,6 +11,7 @@ mod frame;
 mod load;
 mod overlay;
 mod published;
+mod socket;
 mod spoof;
 mod tunnel;
 mod uplink;
