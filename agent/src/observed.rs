@@ -59,11 +59,20 @@ pub struct Unit {
 pub enum UnitState {
     /// Namespace exists, nothing was started yet.
     Created,
-    Running { pid: u32 },
+    Running {
+        pid: u32,
+    },
     /// Told to stop, not gone yet.
-    Stopping { pid: u32 },
+    Stopping {
+        pid: u32,
+    },
     /// `code` as a shell shows it (128 + signal); `reason` in words with the last log line.
-    Exited { code: i32, reason: String },
+    Exited {
+        code: i32,
+        reason: String,
+    },
     /// Could not be created or started; the reason in words.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
 }

@@ -1,23 +1,34 @@
 //! What the fleet is told about each container of this host.
 
-use remuda_api::assignment::Assignment;
+use std::collections::BTreeMap;
+
 use remuda_api::link::ContainerStatus;
 
 use crate::desired::{Desired, DesiredUnit};
-use crate::observed::{Observed, Unit, UnitState};
+use crate::observed::{Unit, UnitState};
 use crate::plan::comes_back;
 
 /// One status per container that is wanted here or still exists here, by name.
-pub fn statuses(desired: &Desired, observed: &Observed) -> Vec<ContainerStatus> {
-    let wanted = desired.units.iter().map(|(name, unit)| status(name, Some(unit), observed.units.get(name)));
-    let surplus = observed.units.iter().filter(|(name, _)| !desired.units.contains_key(*name));
-    let mut all: Vec<_> = wanted.chain(surplus.map(|(name, unit)| status(name, None, Some(unit)))).collect();
+/// `failing` says, by unit, why a step for it fails again and again.
+pub fn statuses(
+    desired: &Desired,
+    units: &BTreeMap<String, Unit>,
+    failing: &BTreeMap<String, String>,
+) -> Vec<ContainerStatus> {
+    let wanted = desired.units.iter().map(|(name, unit)| (name, Some(unit), units.get(name)));
+    let surplus = units.iter().filter(|(name, _)| !desired.units.contains_key(*name));
+    let all = wanted.chain(surplus.map(|(name, unit)| (name, None, Some(unit))));
+    let mut all: Vec<_> = all.map(|(name, wanted, unit)| status(name, wanted, unit, failing.get(name))).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
 
-fn status(name: &str, desired: Option<&DesiredUnit>, unit: Option<&Unit>) -> ContainerStatus {
-    let (state, reason) = state(desired, unit);
+fn status(name: &str, desired: Option<&DesiredUnit>, unit: Option<&Unit>, failing: Option<&String>) -> ContainerStatus {
+    let (state, reason) = match (state(desired, unit), failing) {
+        (("pending" | "starting", _), Some(failing)) => ("failed", failing.clone()),
+        ((state, reason), Some(failing)) if reason.is_empty() => (state, failing.clone()),
+        (told, _) => told,
+    };
     let pid = match unit.map(|unit| &unit.state) {
         Some(UnitState::Running { pid } | UnitState::Stopping { pid }) => *pid,
         _ => 0,
@@ -66,11 +77,6 @@ fn health(state: &str) -> &'static str {
         "failed" => "unhealthy",
         _ => "initializing",
     }
-}
-
-/// Whether this host runs the container, and its overlay address, for who asks in its name.
-pub fn address_of<'a>(assignment: &'a Assignment, name: &str) -> Option<&'a str> {
-    assignment.containers.iter().find(|container| container.name == name).map(|container| container.ip.as_str())
 }
 
 /// `2026-11-20T10:00:00.000Z` of Unix milliseconds (civil calendar after Howard Hinnant's `civil_from_days`).

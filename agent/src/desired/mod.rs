@@ -190,7 +190,7 @@ const VNI_MAX: u32 = (1 << 24) - 1;
 /// Least MTU an IPv4 host must take in one piece (RFC 791, 3.2).
 const MTU_MIN_BYTES: u32 = 576;
 /// Highest wire format this agent speaks.
-const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 1;
 
 /// The host endpoint's: the first address behind the network's own.
 fn first_address(block: &Ipv4Network) -> Ipv4Addr {

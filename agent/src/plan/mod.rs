@@ -14,6 +14,7 @@ use crate::desired::Desired;
 use crate::observed::Observed;
 
 pub use restart::History;
+pub(crate) use restart::wait_ms;
 pub(crate) use units::comes_back;
 
 /// What to do now, and when to look again.

@@ -45,12 +45,6 @@ impl History {
         }
     }
 
-    /// A start that failed without leaving an observable end counts as one.
-    pub fn note_failure(&mut self, name: &str, now_ms: u64) {
-        let ends = self.units.entry(name.to_owned()).or_default();
-        *ends = Ends { count: ends.count.saturating_add(1), last_ms: now_ms };
-    }
-
     /// Unix milliseconds from when on the unit may be started again.
     pub fn due_ms(&self, name: &str) -> u64 {
         self.units.get(name).map_or(0, |ends| ends.last_ms.saturating_add(wait_ms(ends.count)))
@@ -61,8 +55,8 @@ fn has_ended(unit: &Unit) -> bool {
     matches!(unit.state, UnitState::Exited { .. } | UnitState::Failed { .. })
 }
 
-/// The wait after that many ends in a row.
-fn wait_ms(ends: u32) -> u64 {
+/// The wait after that many ends (or failures of a step) in a row, milliseconds.
+pub(crate) fn wait_ms(ends: u32) -> u64 {
     match ends {
         0 | 1 => 0,
         n => FIRST_WAIT_MS.saturating_mul(1 << (n - 2).min(20)).min(LONGEST_WAIT_MS),

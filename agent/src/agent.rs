@@ -1,0 +1,157 @@
+//! One agent from its first check to its last signal.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
+
+use crate::facts::{self, Uplinks};
+use crate::kernel::{Kernel, KernelOptions};
+use crate::link::{self, Identity};
+use crate::names::Names;
+use crate::options::{AgentOptions, AssignmentSource};
+use crate::problems::Problems;
+use crate::reconcile::{Ended, Parts, Reconciler, Request, Shown};
+use crate::runtime::Runtimes;
+use crate::source::{Assignments, file, stored};
+use crate::{admin, preflight, telemetry};
+
+/// Requests come from people, one at a time.
+const REQUESTS_MAX: usize = 8;
+
+/// How long the one who asked to leave may take to read that it is done.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// What every task of the agent may see.
+#[derive(Clone)]
+pub struct Agent {
+    pub node_id: u16,
+    pub parts: Parts,
+    pub shown: watch::Receiver<Arc<Shown>>,
+    pub requests: mpsc::Sender<Request>,
+    /// Told when the answer to a leave request is out.
+    pub answered: Arc<Notify>,
+}
+
+/// Runs until SIGTERM or SIGINT, or until this host has left the fleet. Containers and dataplane stay when it ends;
+/// the next agent with the same data directory goes on from what it finds.
+///
+/// Errors say what stands in the way and what to do; nothing is left behind then.
+pub async fn run(options: AgentOptions) -> anyhow::Result<()> {
+    preflight::machine()?;
+    let _lock = preflight::data_dir(&options.data_dir)?;
+    let uplinks = facts::uplinks(&options).map_err(anyhow::Error::msg)?;
+    let problems = Problems::default();
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let work = async {
+        match &options.source {
+            AssignmentSource::File(path) => {
+                let assignments = file::follow(path, problems.clone())
+                    .with_context(|| format!("watch the folder of {}", path.display()))?;
+                serve(&options, &uplinks, assignments, None, problems).await
+            }
+            AssignmentSource::Server { address, token_file } => {
+                let identity = link::identity(&options, &uplinks, address, token_file.as_deref()).await?;
+                let assignments = link::assignments(&options, &uplinks, &identity, problems.clone())?;
+                serve(&options, &uplinks, assignments, Some(identity), problems).await
+            }
+        }
+    };
+    tokio::select! {
+        result = work => result,
+        _ = terminated.recv() => Ok(tracing::info!("told to stop: containers and dataplane stay")),
+        _ = interrupted.recv() => Ok(tracing::info!("interrupted: containers and dataplane stay")),
+    }
+}
+
+/// Everything after the source is known: kernel, runtimes, names, the loop, and who may watch it.
+async fn serve(
+    options: &AgentOptions,
+    uplinks: &Uplinks,
+    mut assignments: Assignments,
+    identity: Option<Arc<Identity>>,
+    problems: Problems,
+) -> anyhow::Result<()> {
+    let admin = admin::listen(&options.data_dir).context("open the admin socket")?;
+    let node_id = match &identity {
+        Some(identity) => identity.node_id(),
+        None => first_node_id(&mut assignments).await?,
+    };
+    let parts = parts(options, uplinks, node_id, problems).await?;
+    let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+    let (reconciler, shown) = Reconciler::new(parts.clone(), node_id, assignments, asked);
+    let agent = Agent { node_id, parts, shown, requests, answered: Arc::default() };
+    watch_and_work(options, uplinks, agent, reconciler, admin, identity).await;
+    Ok(())
+}
+
+async fn parts(options: &AgentOptions, uplinks: &Uplinks, node_id: u16, problems: Problems) -> anyhow::Result<Parts> {
+    let kernel = KernelOptions { node_id, uplinks: uplinks.names.clone(), data_dir: options.data_dir.clone() };
+    let kernel = Kernel::open(kernel).await.context("open the dataplane")?;
+    let runtimes = Runtimes::open(&options.data_dir).await.context("find this host's containers")?;
+    let host_ips = uplinks.frontend_ips.iter().map(|ip| IpAddr::V4(*ip)).collect();
+    Ok(Parts {
+        kernel: Arc::new(Mutex::new(Some(kernel))),
+        runtimes: Arc::new(runtimes),
+        names: Arc::new(Mutex::new(Names::new(host_ips))),
+        problems,
+        uplinks: uplinks.names.clone(),
+    })
+}
+
+/// With a file source, the first good file says who this host is.
+async fn first_node_id(assignments: &mut Assignments) -> anyhow::Result<u16> {
+    let held = assignments.wait_for(Option::is_some).await.context("the assignment file is not followed any more")?;
+    let node_id = held.as_ref().map_or(0, |held| held.assignment.node_id);
+    Ok(u16::try_from(node_id)?)
+}
+
+/// Ends when the loop does: it has left the fleet. All other tasks end with it.
+async fn watch_and_work(
+    options: &AgentOptions,
+    uplinks: &Uplinks,
+    agent: Agent,
+    reconciler: Reconciler,
+    admin: UnixListener,
+    identity: Option<Arc<Identity>>,
+) {
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(admin::serve(admin, agent.clone()));
+    tasks.spawn(telemetry::serve(agent.clone()));
+    if let Some(identity) = identity.clone() {
+        link::spawn(&mut tasks, options, uplinks, identity, &agent);
+    }
+    let (node_id, name) = (agent.node_id, &options.name);
+    tracing::info!("agent of host {name} (node {node_id}) at {}", uplinks.underlay_ip);
+    let answered = agent.answered.clone();
+    drop(agent);
+    let ended = tokio::spawn(reconciler.run()).await;
+    if ended.inspect_err(|error| tracing::error!("the loop ended: {error}")).is_ok_and(|ended| ended == Ended::Left) {
+        let _ = tokio::time::timeout(ANSWER_MAX, answered.notified()).await;
+        forget(options, identity.as_deref());
+    }
+}
+
+/// After leaving, the data directory holds no assignment, no identity and no socket any more.
+fn forget(options: &AgentOptions, identity: Option<&Identity>) {
+    let forgotten = stored::forget(&options.data_dir).and_then(|()| identity.map_or(Ok(()), Identity::forget));
+    if let Err(error) = forgotten {
+        tracing::warn!("{}: {error}; remove it by hand", options.data_dir.display());
+    }
+    let _ = std::fs::remove_file(options.data_dir.join(admin::SOCKET));
+    tracing::info!("this host has left the fleet");
+}
+
+impl Agent {
+    /// Every dataplane counter and drop reason by name.
+    pub async fn counters(&self) -> Result<Vec<(String, u64)>, String> {
+        let kernel = self.parts.kernel.lock().await;
+        let kernel = kernel.as_ref().ok_or("this host has left the fleet")?;
+        kernel.counters().map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,89 @@
+//! Steps that fail: when each is tried again, and what to say about it meanwhile.
+
+use std::collections::BTreeMap;
+
+use crate::action::Action;
+use crate::plan::wait_ms;
+use crate::problems::Problems;
+
+/// Steps that failed and were not done since, by their text.
+#[derive(Default)]
+pub struct Failures {
+    steps: BTreeMap<String, Failure>,
+}
+
+struct Failure {
+    count: u32,
+    next_ms: u64,
+    unit: Option<String>,
+    error: String,
+}
+
+impl Failures {
+    /// Forgets steps that nobody plans any more.
+    pub fn keep_planned(&mut self, actions: &[Action], problems: &Problems) {
+        let planned: std::collections::BTreeSet<_> = actions.iter().map(ToString::to_string).collect();
+        let over: Vec<_> = self.steps.keys().filter(|step| !planned.contains(*step)).cloned().collect();
+        for step in over {
+            self.steps.remove(&step);
+            problems.clear(&step);
+        }
+    }
+
+    /// Unix milliseconds before which the step is not tried again; 0 = now.
+    pub fn due_ms(&self, action: &Action) -> u64 {
+        self.steps.get(&action.to_string()).map_or(0, |failure| failure.next_ms)
+    }
+
+    /// The earliest next try of any step.
+    pub fn next_ms(&self) -> Option<u64> {
+        self.steps.values().map(|failure| failure.next_ms).min()
+    }
+
+    /// The second try comes after 100 ms, then the wait doubles to 10 s.
+    pub fn failed(&mut self, action: &Action, error: String, now_ms: u64, problems: &Problems) {
+        let step = action.to_string();
+        problems.set(&step, error.clone());
+        let count = self.steps.get(&step).map_or(1, |failure| failure.count.saturating_add(1));
+        let next_ms = now_ms.saturating_add(wait_ms(count.saturating_add(1)));
+        self.steps.insert(step, Failure { count, next_ms, unit: action.unit().map(str::to_owned), error });
+    }
+
+    pub fn done(&mut self, action: &Action, problems: &Problems) {
+        let step = action.to_string();
+        if self.steps.remove(&step).is_some() {
+            problems.clear(&step);
+        }
+    }
+
+    /// Why a unit does not get on, by its name.
+    pub fn by_unit(&self) -> BTreeMap<String, String> {
+        let told = |(step, failure): (&String, &Failure)| {
+            failure.unit.clone().map(|unit| (unit, format!("{step}: {}", failure.error)))
+        };
+        self.steps.iter().filter_map(told).collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_step_is_tried_again_later_and_later_and_forgotten_when_done_or_unplanned() {
+        let (mut failures, problems) = (Failures::default(), Problems::default());
+        let step = Action::StartUnit("shop-web-1".into());
+        failures.failed(&step, "no such program".into(), 1000, &problems);
+        assert_eq!(failures.due_ms(&step), 1100);
+        failures.failed(&step, "no such program".into(), 1100, &problems);
+        assert_eq!(failures.due_ms(&step), 1300);
+        assert_eq!(problems.lines(), ["start shop-web-1: no such program"]);
+        assert_eq!(failures.by_unit()["shop-web-1"], "start shop-web-1: no such program");
+        failures.keep_planned(&[], &problems);
+        assert!(failures.is_empty() && problems.lines().is_empty());
+    }
+}

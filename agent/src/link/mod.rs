@@ -1,0 +1,125 @@
+//! The agent's end of `remuda.v1.AgentLink`: it always dials, over TLS that proves both sides.
+//!
+//! [`token`] and [`tls`] decide whom to trust, [`identity`] joins and renews, [`report`] tells what this host
+//! observes, [`orders`] does what a waiting user asked for, answered by a [`session`]. Assignments are followed in
+//! [`crate::source::stream`]. All share one HTTP/2 connection, which heals itself.
+
+mod identity;
+mod orders;
+mod report;
+mod session;
+mod tls;
+mod token;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
+use crate::agent::Agent;
+use crate::facts::{Uplinks, facts};
+use crate::options::AgentOptions;
+use crate::problems::Problems;
+use crate::source::{Assignments, stream};
+
+pub use identity::Identity;
+pub use token::{Token, TokenError};
+
+/// The generated client.
+pub(crate) mod client {
+    include!(concat!(env!("OUT_DIR"), "/remuda.v1.AgentLink.rs"));
+    pub(crate) use agent_link_client::AgentLinkClient;
+}
+
+/// The client over our healing connection.
+pub(crate) type Client = client::AgentLinkClient<tonic::transport::Channel>;
+
+/// This host's identity: the one it has, renewed if it expired, or a new one by joining with the token.
+pub(crate) async fn identity(
+    options: &AgentOptions,
+    uplinks: &Uplinks,
+    server: &str,
+    token_file: Option<&Path>,
+) -> anyhow::Result<Arc<Identity>> {
+    if let Some(identity) = Identity::load(&options.data_dir, server).context("read this host's identity")? {
+        return Ok(Arc::new(identity));
+    }
+    let token_file = token_file.with_context(|| {
+        format!(
+            "this host has no identity in {} yet: make a token with `remuda token create` and give it with \
+             `--token-file FILE` (`-` = standard input)",
+            options.data_dir.display()
+        )
+    })?;
+    let token = token::read(token_file).with_context(|| format!("read the token in {}", token_file.display()))?;
+    let joined = identity::join(options, facts(options, uplinks), server, &token).await;
+    Ok(Arc::new(joined.with_context(|| format!("join the fleet at {server}"))?))
+}
+
+/// Follows the orchestrator's assignments, beginning with the one stored here.
+pub(crate) fn assignments(
+    options: &AgentOptions,
+    uplinks: &Uplinks,
+    identity: &Arc<Identity>,
+    problems: Problems,
+) -> anyhow::Result<Assignments> {
+    let client = identity.client();
+    Ok(stream::follow(&options.data_dir, client, facts(options, uplinks), problems)?)
+}
+
+/// Starts what needs the running agent: reports, orders, renewal.
+pub(crate) fn spawn(
+    tasks: &mut JoinSet<()>,
+    options: &AgentOptions,
+    uplinks: &Uplinks,
+    identity: Arc<Identity>,
+    agent: &Agent,
+) {
+    let facts = {
+        let (options, uplinks) = (options.clone(), uplinks.clone());
+        move || facts(&options, &uplinks)
+    };
+    tasks.spawn(report::run(identity.client(), agent.clone(), facts));
+    tasks.spawn(orders::run(identity.client(), agent.clone()));
+    tasks.spawn(identity.renew_in_time(agent.parts.problems.clone()));
+}
+
+/// Waits between attempts to reach the orchestrator: short enough for a restart to be unnoticed.
+#[derive(Default)]
+pub(crate) struct Patience {
+    failures: u32,
+}
+
+impl Patience {
+    const FIRST_MS: u64 = 50;
+    const LONGEST_MS: u64 = 1000;
+
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    pub(crate) async fn wait(&mut self) {
+        let doubled = Self::FIRST_MS << self.failures.min(10);
+        self.failures = self.failures.saturating_add(1);
+        // Half of it by chance, so that a fleet does not come back in one beat.
+        let wait_ms = doubled.min(Self::LONGEST_MS);
+        let wait_ms = wait_ms / 2 + rand::random_range(0..=wait_ms / 2);
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+    }
+}
+
+/// A refusal or failure in words, with every cause.
+pub(crate) fn words(status: &tonic::Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(deeper) = cause {
+        let line = deeper.to_string();
+        if !text.contains(&line) {
+            text = if text.is_empty() { line } else { format!("{text}: {line}") };
+        }
+        cause = deeper.source();
+    }
+    if text.is_empty() { status.code().description().to_owned() } else { text }
+}

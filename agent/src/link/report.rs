@@ -1,0 +1,115 @@
+//! What this host observes, told twice a second and at every change; each report renews the lease.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use remuda_api::link::{ContainerStatus, HostFacts, REPORT_INTERVAL_MS, Report};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Client, Patience};
+use crate::agent::Agent;
+use crate::reconcile::Shown;
+
+/// Reports under way; one more than that waits, so a slow orchestrator gets the newest instead of a backlog.
+const REPORTS_MAX: usize = 2;
+/// Facts change seldom and cost a walk through `/proc`.
+const FACTS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Reports for as long as the agent runs.
+pub(super) async fn run(mut client: Client, agent: Agent, facts: impl Fn() -> HostFacts + Clone + Send + 'static) {
+    let mut patience = Patience::default();
+    loop {
+        let (send, receive) = mpsc::channel(REPORTS_MAX);
+        let feed = tokio::spawn(feed(send, agent.clone(), facts.clone()));
+        match client.report(ReceiverStream::new(receive)).await {
+            Ok(_) => patience.succeeded(),
+            Err(status) => tracing::debug!("report: {status}"), // the assignment stream names the problem
+        }
+        feed.abort();
+        patience.wait().await;
+    }
+}
+
+/// Everything first, then changes, until the stream is gone.
+async fn feed(send: mpsc::Sender<Report>, mut agent: Agent, facts: impl Fn() -> HostFacts + Clone + Send + 'static) {
+    let mut told = Told::default();
+    let mut tick = tokio::time::interval(Duration::from_millis(REPORT_INTERVAL_MS));
+    let mut next_facts = tokio::time::Instant::now();
+    loop {
+        let mut report = told.report(&agent.shown.borrow_and_update(), agent.parts.problems.lines());
+        if next_facts <= tokio::time::Instant::now() {
+            next_facts += FACTS_INTERVAL;
+            let facts = facts.clone();
+            report.facts = told.changed_facts(tokio::task::spawn_blocking(facts).await.ok());
+        }
+        if send.send(report).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            _ = tick.tick() => {}
+            changed = agent.shown.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// What this connection was told already.
+#[derive(Default)]
+struct Told {
+    is_complete: bool,
+    containers: BTreeMap<String, ContainerStatus>,
+    facts: Option<HostFacts>,
+}
+
+impl Told {
+    fn report(&mut self, shown: &Shown, problems: Vec<String>) -> Report {
+        let now: BTreeMap<_, _> = shown.containers.iter().map(|c| (c.name.clone(), c.clone())).collect();
+        let containers = now.values().filter(|c| self.containers.get(&c.name) != Some(c)).cloned().collect();
+        let gone = self.containers.keys().filter(|name| !now.contains_key(*name)).cloned().collect();
+        // Before the first look at the host nothing is known, and nothing is claimed.
+        let complete = shown.is_observed && !self.is_complete;
+        self.is_complete |= complete;
+        self.containers = now;
+        Report { generation: shown.generation, containers, gone, complete, facts: None, problems }
+    }
+
+    fn changed_facts(&mut self, facts: Option<HostFacts>) -> Option<HostFacts> {
+        let changed = facts.filter(|facts| self.facts.as_ref() != Some(facts));
+        self.facts = changed.clone().or(self.facts.take());
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(states: &[(&str, &str)]) -> Shown {
+        let status = |(name, state): &(&str, &str)| ContainerStatus {
+            name: (*name).into(),
+            state: (*state).into(),
+            ..ContainerStatus::default()
+        };
+        Shown { generation: 3, is_observed: true, containers: states.iter().map(status).collect(), ..Shown::default() }
+    }
+
+    #[test]
+    fn before_the_host_was_looked_at_a_report_only_renews_the_lease() {
+        let report = Told::default().report(&Shown::default(), vec![]);
+        assert_eq!((report.complete, report.containers.len()), (false, 0));
+    }
+
+    #[test]
+    fn the_first_report_is_complete_and_later_ones_carry_only_what_changed() {
+        let mut told = Told::default();
+        let first = told.report(&shown(&[("a", "running"), ("b", "running")]), vec![]);
+        assert_eq!((first.complete, first.containers.len()), (true, 2));
+        let second = told.report(&shown(&[("a", "failed")]), vec![]);
+        assert_eq!(
+            (second.complete, second.containers.len(), second.gone.as_slice()),
+            (false, 1, &["b".to_owned()][..])
+        );
+        let third = told.report(&shown(&[("a", "failed")]), vec![]);
+        assert_eq!((third.containers.len(), third.gone.len()), (0, 0));
+    }
+}

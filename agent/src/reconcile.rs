@@ -1,0 +1,360 @@
+//! The one loop: desired, observe, plan, do, until nothing is left; then wait for the next reason to look.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use remuda_api::assignment::Assignment;
+use remuda_api::link::ContainerStatus;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+
+use crate::action::Action;
+use crate::desired::{Desired, desired};
+use crate::failures::Failures;
+use crate::kernel::Kernel;
+use crate::names::Names;
+use crate::observed::{Observed, Unit, UnitState};
+use crate::plan::{History, Plan, plan};
+use crate::problems::Problems;
+use crate::runtime::Runtimes;
+use crate::source::Assignments;
+use crate::status::statuses;
+
+/// Look even if nobody called: what changes in the kernel without telling us (a deleted interface) is mended then.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Rounds in one go; more would mean that doing the plan does not lead to an empty plan.
+const ROUNDS_MAX: usize = 16;
+/// Units created or started at the same time: namespaces are made under one kernel lock, more gain nothing.
+const UNITS_AT_ONCE: usize = 8;
+
+/// What this host is and does now, for the report and for people.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The last generation whose every step is done.
+    pub generation: u64,
+    pub wanted_generation: u64,
+    pub synced: bool,
+    /// The host was looked at: `containers` is all there is.
+    pub is_observed: bool,
+    pub containers: Vec<ContainerStatus>,
+    pub assignment: Option<Arc<Assignment>>,
+    pub desired: Option<Arc<Desired>>,
+    pub observed: Observed,
+    /// What is left to do, in words.
+    pub plan: Vec<String>,
+}
+
+/// Something the loop is asked for.
+pub enum Request {
+    /// Stop and remove every unit and all of the dataplane; answered when nothing is left.
+    Leave(oneshot::Sender<Result<(), String>>),
+}
+
+/// What the loop works with; the other tasks of the agent share it.
+#[derive(Clone)]
+pub struct Parts {
+    /// None after leaving.
+    pub kernel: Arc<Mutex<Option<Kernel>>>,
+    pub runtimes: Arc<Runtimes>,
+    pub names: Arc<Mutex<Names>>,
+    pub problems: Problems,
+    pub uplinks: Vec<String>,
+}
+
+/// The loop's own memory.
+pub struct Reconciler {
+    parts: Parts,
+    assignments: Assignments,
+    requests: mpsc::Receiver<Request>,
+    shown: watch::Sender<Arc<Shown>>,
+    history: History,
+    failures: Failures,
+    current: Current,
+    node_id: u16,
+}
+
+/// The last good assignment as this host's objects.
+#[derive(Default)]
+struct Current {
+    assignment: Option<Arc<Assignment>>,
+    desired: Option<Arc<Desired>>,
+    synced: bool,
+    reached: u64,
+}
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing of the fleet is left on this host.
+    Left,
+    /// Nobody is there to ask for anything any more.
+    Asked,
+}
+
+/// How a round ended.
+enum Round {
+    /// Nothing is left to do now; look again at this time (Unix milliseconds).
+    Settled(Option<u64>),
+    Again,
+}
+
+impl Reconciler {
+    /// `node_id` is the host this agent serves: assignments for another are refused.
+    pub fn new(
+        parts: Parts,
+        node_id: u16,
+        assignments: Assignments,
+        requests: mpsc::Receiver<Request>,
+    ) -> (Reconciler, watch::Receiver<Arc<Shown>>) {
+        let (shown, see) = watch::channel(Arc::new(Shown::default()));
+        let (history, failures, current) = (History::default(), Failures::default(), Current::default());
+        (Reconciler { parts, assignments, requests, shown, history, failures, current, node_id }, see)
+    }
+
+    /// Runs until every sender of requests is gone, or until it has left the fleet.
+    pub async fn run(mut self) -> Ended {
+        let mut units = self.parts.runtimes.changes();
+        loop {
+            let again_ms = self.settle().await;
+            let wait = again_ms.map_or(LOOK_EVERY, |ms| Duration::from_millis(ms.saturating_sub(now_ms())));
+            tokio::select! {
+                Ok(()) = self.assignments.changed() => {}
+                Ok(()) = units.changed() => {}
+                () = tokio::time::sleep(wait.min(LOOK_EVERY)) => {}
+                request = self.requests.recv() => match request {
+                    Some(Request::Leave(reply)) => {
+                        let left = self.leave().await;
+                        let is_over = left.is_ok();
+                        let _ = reply.send(left);
+                        if is_over {
+                            return Ended::Left;
+                        }
+                    }
+                    None => return Ended::Asked,
+                },
+            }
+        }
+    }
+
+    /// Rounds until nothing is left to do now. Returns when to look again, Unix milliseconds.
+    async fn settle(&mut self) -> Option<u64> {
+        self.take_assignment();
+        for _ in 0..ROUNDS_MAX {
+            match self.round().await {
+                Ok(Round::Settled(again_ms)) => return again_ms,
+                Ok(Round::Again) => {}
+                Err(problem) => {
+                    self.parts.problems.set("observe", problem);
+                    return Some(now_ms() + 1000);
+                }
+            }
+            self.take_assignment();
+        }
+        Some(now_ms() + 1000)
+    }
+
+    /// Goes by the newest assignment if it is good; else by the last good one, and says why.
+    fn take_assignment(&mut self) {
+        let Some(held) = self.assignments.borrow_and_update().clone() else { return };
+        self.current.synced = held.synced;
+        if self.current.assignment.as_deref() == Some(&held.assignment) {
+            return;
+        }
+        match self.check(&held.assignment) {
+            Ok(desired) => {
+                self.parts.problems.clear("assignment");
+                self.current.assignment = Some(Arc::new(held.assignment.clone()));
+                self.current.desired = Some(Arc::new(desired));
+            }
+            Err(problem) => self.parts.problems.set("assignment", problem),
+        }
+    }
+
+    fn check(&self, assignment: &Assignment) -> Result<Desired, String> {
+        if assignment.node_id != u32::from(self.node_id) {
+            let (theirs, ours) = (assignment.node_id, self.node_id);
+            return Err(format!("it is for node {theirs}, this is node {ours}: a host keeps its id for life"));
+        }
+        desired(assignment, &self.parts.uplinks).map_err(|problems| {
+            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            lines.join("; ")
+        })
+    }
+
+    async fn round(&mut self) -> Result<Round, String> {
+        let Some(whole) = self.current.desired.clone() else { return Ok(Round::Settled(None)) };
+        let units = self.parts.runtimes.observe().await;
+        let gone = whole.gone(&units);
+        let desired = whole.without(&gone);
+        let observed = self.observe(units, &gone).await?;
+        let now_ms = now_ms();
+        self.history.note(&observed.units, now_ms);
+        let plan = plan(&desired, &observed, &self.history, self.current.synced, now_ms);
+        self.failures.keep_planned(&plan.actions, &self.parts.problems);
+        if is_done(&whole, &observed, &plan) {
+            self.current.reached = whole.generation;
+        }
+        let due: Vec<_> = plan.actions.iter().filter(|a| self.failures.due_ms(a) <= now_ms).cloned().collect();
+        self.show(&whole, observed, &plan);
+        if due.is_empty() {
+            let again_ms = [plan.again_ms, self.failures.next_ms()].into_iter().flatten().min();
+            return Ok(Round::Settled(again_ms));
+        }
+        self.carry_out(due, &gone).await;
+        Ok(Round::Again)
+    }
+
+    async fn observe(&self, units: BTreeMap<String, Unit>, gone: &BTreeSet<u32>) -> Result<Observed, String> {
+        let mut kernel = self.parts.kernel.lock().await;
+        let kernel = kernel.as_mut().ok_or("this host has left the fleet")?;
+        let kernel = kernel.observe().await.map_err(|error| error.to_string())?;
+        self.parts.problems.clear("observe");
+        let names_generation = self.parts.names.lock().await.generation(gone);
+        Ok(Observed { kernel, units, names_generation })
+    }
+
+    fn show(&self, desired: &Arc<Desired>, observed: Observed, plan: &Plan) {
+        let shown = Shown {
+            generation: self.current.reached,
+            wanted_generation: desired.generation,
+            synced: self.current.synced,
+            is_observed: true,
+            containers: statuses(desired, &observed.units, &self.failures.by_unit()),
+            assignment: self.current.assignment.clone(),
+            desired: Some(desired.clone()),
+            observed,
+            plan: plan.actions.iter().map(ToString::to_string).collect(),
+        };
+        self.shown.send_replace(Arc::new(shown));
+    }
+
+    /// Does the steps in order. A step that fails keeps back only what needs it: the rest of its unit, or the names.
+    async fn carry_out(&mut self, actions: Vec<Action>, gone: &BTreeSet<u32>) {
+        let mut stuck = Stuck::default();
+        let mut actions = actions.as_slice();
+        while let Some(first) = actions.first() {
+            let kind = std::mem::discriminant(first);
+            let kind_is_of_runtime = first.is_of_runtime();
+            let run = match kind_is_of_runtime {
+                true => actions.iter().take_while(|action| std::mem::discriminant(*action) == kind).count(),
+                false => 1,
+            };
+            let (now, later) = actions.split_at(run);
+            actions = later;
+            let now: Vec<_> = now.iter().filter(|action| !stuck.holds(action)).collect();
+            for chunk in now.chunks(UNITS_AT_ONCE) {
+                let results = match kind_is_of_runtime {
+                    true => self.carry_out_together(chunk).await,
+                    false => vec![self.carry_out_one(first, gone).await],
+                };
+                chunk.iter().zip(results).for_each(|(action, result)| self.note(action, result, &mut stuck));
+            }
+        }
+    }
+
+    fn note(&mut self, action: &Action, result: Result<(), String>, stuck: &mut Stuck) {
+        match result {
+            Ok(()) => {
+                tracing::info!("{action}");
+                self.failures.done(action, &self.parts.problems);
+            }
+            Err(error) => {
+                stuck.note(action);
+                self.failures.failed(action, error, now_ms(), &self.parts.problems);
+            }
+        }
+    }
+
+    /// Steps of one kind are for different units, so they may run at the same time.
+    async fn carry_out_together(&self, actions: &[&Action]) -> Vec<Result<(), String>> {
+        let start = |action: &&Action| {
+            let (runtimes, action) = (self.parts.runtimes.clone(), Action::clone(action));
+            tokio::spawn(async move { runtimes.apply(&action).await.map_err(|error| error.to_string()) })
+        };
+        let started: Vec<_> = actions.iter().map(start).collect();
+        let mut results = Vec::new();
+        for task in started {
+            results.push(task.await.unwrap_or_else(|error| Err(error.to_string())));
+        }
+        results
+    }
+
+    async fn carry_out_one(&self, action: &Action, gone: &BTreeSet<u32>) -> Result<(), String> {
+        let parts = &self.parts;
+        match action {
+            Action::PublishNames { .. } => {
+                let assignment = self.current.assignment.as_ref().ok_or("there is no assignment")?;
+                let dns_ip = self.current.desired.as_ref().ok_or("there is no assignment")?.host.dns_ip;
+                parts.names.lock().await.publish(assignment, dns_ip, gone)
+            }
+            action => {
+                let netns = action.unit().and_then(|unit| parts.runtimes.namespace(unit));
+                let mut kernel = parts.kernel.lock().await;
+                let kernel = kernel.as_mut().ok_or("this host has left the fleet")?;
+                kernel.apply(action, netns.as_deref()).await.map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Stops and removes all units, then the dataplane.
+    async fn leave(&mut self) -> Result<(), String> {
+        let Some(desired) = self.current.desired.take() else { return self.remove_dataplane().await };
+        let nothing = Desired {
+            units: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            frontends: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            ..Desired::clone(&desired)
+        };
+        self.current.desired = Some(Arc::new(nothing));
+        self.current.synced = true;
+        let mut units = self.parts.runtimes.changes();
+        while !self.parts.runtimes.observe().await.is_empty() {
+            if let Ok(Round::Settled(_)) = self.round().await {
+                let _ = tokio::time::timeout(Duration::from_secs(1), units.changed()).await;
+            }
+            if !self.failures.is_empty() {
+                return Err(self.parts.problems.lines().join("; "));
+            }
+        }
+        self.remove_dataplane().await
+    }
+
+    async fn remove_dataplane(&self) -> Result<(), String> {
+        match self.parts.kernel.lock().await.take() {
+            Some(kernel) => kernel.remove_all().await.map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What later steps of this round wait for.
+#[derive(Default)]
+struct Stuck {
+    units: BTreeSet<String>,
+    names: bool,
+}
+
+impl Stuck {
+    fn note(&mut self, action: &Action) {
+        self.units.extend(action.unit().map(str::to_owned));
+        self.names |= action.precedes_names();
+    }
+
+    fn holds(&self, action: &Action) -> bool {
+        let is_names = matches!(action, Action::PublishNames { .. });
+        (is_names && self.names) || action.unit().is_some_and(|unit| self.units.contains(unit))
+    }
+}
+
+/// Every step is done: nothing is planned and nothing still ends.
+fn is_done(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
+    let ends = |unit: &Unit| matches!(unit.state, UnitState::Stopping { .. });
+    let is_surplus = |unit: &Unit| !desired.units.contains_key(&unit.name);
+    plan.actions.is_empty() && !observed.units.values().any(|unit| ends(unit) || is_surplus(unit))
+}
+
+/// Unix milliseconds.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
+}

@@ -1,0 +1,138 @@
+//! The assignment over the orchestrator's stream: the full set, then deltas chained by generation.
+//!
+//! What is held is stored before it is used, so a restarted agent goes on from it without an orchestrator.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use remuda_api::assignment::{Assignment, Delta};
+use remuda_api::link::{AssignRequest, HostFacts, Update, UpdateKind};
+use tokio::sync::watch;
+
+use super::{Assignments, Held, check, stored};
+use crate::link::{Client, Patience, words};
+use crate::problems::Problems;
+
+const ABOUT: &str = "orchestrator";
+
+/// Follows the stream until the receiver is dropped, beginning with what is stored here.
+///
+/// A stored assignment that cannot be read is a problem that is named; the orchestrator then sends all.
+pub fn follow(data_dir: &Path, client: Client, facts: HostFacts, problems: Problems) -> io::Result<Assignments> {
+    let stored = stored::load(data_dir).unwrap_or_else(|error| {
+        tracing::warn!("the stored assignment cannot be read, waiting for the orchestrator's: {error}");
+        None
+    });
+    let first = stored.map(|assignment| Arc::new(Held { assignment, synced: false }));
+    let (send, receive) = watch::channel(first);
+    let stream = Stream { data_dir: data_dir.to_owned(), client, facts, problems, send, resync: false };
+    tokio::spawn(stream.run());
+    Ok(receive)
+}
+
+struct Stream {
+    data_dir: PathBuf,
+    client: Client,
+    facts: HostFacts,
+    problems: Problems,
+    send: watch::Sender<Option<Arc<Held>>>,
+    /// The chain is broken: ask for all of it.
+    resync: bool,
+}
+
+/// Why the stream is opened again.
+enum Broken {
+    /// Nobody there, or the connection was lost.
+    Link(String),
+    /// A delta that does not start where we are, or an assignment that is not valid.
+    Chain(String),
+}
+
+impl Stream {
+    async fn run(mut self) {
+        let mut patience = Patience::default();
+        while !self.send.is_closed() {
+            match self.once(&mut patience).await {
+                Broken::Link(what) => self.problems.set(ABOUT, format!("{what}; going on with what is known")),
+                Broken::Chain(what) => {
+                    self.resync = true;
+                    self.problems.set("assignment stream", what);
+                }
+            }
+            patience.wait().await;
+        }
+    }
+
+    async fn once(&mut self, patience: &mut Patience) -> Broken {
+        let held_generation = match self.resync {
+            true => 0,
+            false => self.held().map_or(0, |held| held.assignment.generation),
+        };
+        let request = AssignRequest { held_generation, facts: Some(self.facts.clone()) };
+        let mut updates = match self.client.assign(request).await {
+            Ok(updates) => updates.into_inner(),
+            Err(status) => return Broken::Link(words(&status)),
+        };
+        self.problems.clear(ABOUT);
+        loop {
+            match updates.message().await {
+                Ok(Some(update)) => {
+                    if let Err(what) = self.take(update) {
+                        return Broken::Chain(what);
+                    }
+                    patience.succeeded();
+                }
+                Ok(None) => return Broken::Link("the orchestrator closed the stream".to_owned()),
+                Err(status) => return Broken::Link(words(&status)),
+            }
+        }
+    }
+
+    fn take(&mut self, update: Update) -> Result<(), String> {
+        let next = match update.kind {
+            Some(UpdateKind::Full(assignment)) => full(assignment),
+            Some(UpdateKind::Delta(delta)) => chained(self.held().as_deref(), delta)?,
+            None => return Ok(()), // a kind this version does not know
+        };
+        check(&next).map_err(|problems| format!("generation {} is not valid: {problems}", next.generation))?;
+        if let Err(error) = stored::save(&self.data_dir, &next) {
+            self.problems.set("assignment store", format!("{}: {error}", self.data_dir.display()));
+        } else {
+            self.problems.clear("assignment store");
+        }
+        self.resync = false;
+        self.problems.clear("assignment stream");
+        self.send.send_replace(Some(Arc::new(Held { assignment: next, synced: true })));
+        Ok(())
+    }
+
+    fn held(&self) -> Option<Arc<Held>> {
+        self.send.borrow().clone()
+    }
+}
+
+fn full(mut assignment: Assignment) -> Assignment {
+    assignment.sort();
+    assignment
+}
+
+fn chained(held: Option<&Held>, delta: Delta) -> Result<Assignment, String> {
+    let mut next = held.map(|held| held.assignment.clone()).unwrap_or_default();
+    next.apply(delta).map_err(|error| error.to_string())?;
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::tests::two_hosts;
+
+    #[test]
+    fn a_delta_is_applied_where_it_starts_and_refused_elsewhere() {
+        let held = Held { assignment: two_hosts(), synced: true };
+        let delta = |from| Delta { from, to: 9, removed_services: vec![5], ..Delta::default() };
+        assert_eq!(chained(Some(&held), delta(7)).expect("it chains").generation, 9);
+        assert!(chained(Some(&held), delta(6)).expect_err("it does not").contains("holds 7"));
+    }
+}
