@@ -1,57 +1,35 @@
 //! Rings: which backend owns each slot of a frontend that is served from outside.
 //!
 //! Maglev (Eisenbud et al., NSDI 2016, section 3.4): each member walks the slots in an order of its own and takes the
-//! first free one when its turn comes. Every host computes the same ring from the same members, and the removal of one
-//! of n members moves little more than its own slots. Pure: the same input is the same ring, on every host, for ever.
+//! first free one when its turn comes. Every host computes the same ring from the same members. A living ring changes
+//! by steps: each is a pure function of the ring before and the members now, moves only what must move, and leaves in
+//! every slot the memory of its last owners, so that hosts which took the same steps hold the same bytes.
+//!
+//! - [`fresh`]: owners from members alone, for a ring nobody remembers
+//! - [`Ring`]: slots with owner and memory; [`Ring::step`], [`Ring::raised`], [`Ring::digest`]
+//! - [`Member`], [`slots_for`]: who takes part, and how large a ring is
 //!
 //! Never here: addresses, maps, clocks, randomness; anything but `core` and `alloc`.
 #![no_std]
 
 extern crate alloc;
 
-use alloc::vec;
-use alloc::vec::Vec;
+mod fresh;
+mod member;
+mod ring;
+mod step;
+mod walk;
+
+pub use fresh::fresh;
+pub use member::Member;
+pub use ring::{REMEMBERED, Ring, Slot};
+pub use step::Step;
 
 /// The sizes a ring may have, smallest first. Each is four times the one before, so that raising a living ring
 /// repeats each slot four times and its owners stay right.
 pub const SIZES: [u32; 3] = [4093, 16_372, 65_488];
 /// With 100 slots for each member, loads differ by a few per cent.
 const SLOTS_PER_MEMBER: usize = 100;
-
-/// One backend in a ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member {
-    /// Backend id; 0 is "none" and never a member.
-    pub id: u32,
-    /// Its share relative to the others; 0 owns nothing.
-    pub weight: u32,
-}
-
-/// The owner of each slot for these members: `slots` backend ids, all 0 when nobody can own one.
-///
-/// The order of `members` does not matter; of two with one id the heavier counts. `seed` is the same on all hosts
-/// and differs between frontends, so that their rings do not overload the same member together.
-pub fn fresh(seed: u64, members: &[Member], slots: u32) -> Vec<u32> {
-    let mut members: Vec<Member> = members.iter().copied().filter(|m| m.id != 0 && m.weight != 0).collect();
-    members.sort_unstable_by(|a, b| a.id.cmp(&b.id).then(b.weight.cmp(&a.weight)));
-    members.dedup_by_key(|m| m.id);
-    let mut ring = vec![0; slots as usize];
-    let heaviest = members.iter().map(|m| m.weight).max().unwrap_or(0);
-    if heaviest == 0 || slots == 0 {
-        return ring;
-    }
-    let mut walkers: Vec<Walker> = members.iter().map(|m| Walker::of(*m, seed, slots)).collect();
-    let mut free = slots;
-    while free > 0 {
-        for walker in &mut walkers {
-            if free > 0 && walker.has_turn(heaviest) {
-                walker.take(&mut ring);
-                free -= 1;
-            }
-        }
-    }
-    ring
-}
 
 /// How large a fresh ring for so many members is.
 pub fn slots_for(members: usize) -> u32 {
@@ -60,72 +38,10 @@ pub fn slots_for(members: usize) -> u32 {
     SIZES.into_iter().find(|size| *size as usize >= wanted).unwrap_or(largest)
 }
 
-/// One member on its way round: a permutation of all slots, given by where it starts and how far it steps.
-struct Walker {
-    id: u32,
-    weight: u32,
-    credit: u32,
-    at: u32,
-    step: u32,
-}
-
-impl Walker {
-    fn of(member: Member, seed: u64, slots: u32) -> Walker {
-        let hash = mix(seed ^ mix(u64::from(member.id)));
-        let at = (hash as u32) % slots;
-        let mut step = ((hash >> 32) as u32) % slots;
-        // A step that shares a factor with the size would miss slots for ever.
-        while step == 0 || common_factor(step, slots) != 1 {
-            step = (step + 1) % slots;
-            if slots == 1 {
-                step = 0;
-                break;
-            }
-        }
-        Walker { id: member.id, weight: member.weight, credit: 0, at, step }
-    }
-
-    /// The heaviest member takes a slot in every round, the others as often as their weight says.
-    fn has_turn(&mut self, heaviest: u32) -> bool {
-        self.credit = self.credit.saturating_add(self.weight);
-        let has_turn = self.credit >= heaviest;
-        if has_turn {
-            self.credit -= heaviest;
-        }
-        has_turn
-    }
-
-    /// The next free slot on its way. The caller knows that there is one.
-    fn take(&mut self, ring: &mut [u32]) {
-        let slots = ring.len() as u64;
-        for _ in 0..slots {
-            let here = self.at as usize;
-            self.at = ((u64::from(self.at) + u64::from(self.step)) % slots) as u32;
-            if let Some(slot) = ring.get_mut(here)
-                && *slot == 0
-            {
-                *slot = self.id;
-                return;
-            }
-        }
-    }
-}
-
-/// splitmix64's finaliser (Steele, Lea, Flood 2014): every input bit reaches every output bit.
-fn mix(value: u64) -> u64 {
-    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-fn common_factor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { common_factor(b, a % b) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     fn members(ids: core::ops::RangeInclusive<u32>) -> Vec<Member> {
         ids.map(|id| Member { id, weight: 1 }).collect()
