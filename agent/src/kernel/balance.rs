@@ -1,28 +1,318 @@
 //! Frontends and who serves them.
+//!
+//! A frontend's list (for connections from inside) and ring (for packets from outside) are written to a free region
+//! first; then one write of the frontend's value flips both. Its former regions rest before they are used again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use aya::maps::IterableMap;
+use remuda_abi::endpoint::LocalKey;
+use remuda_abi::frontend::{
+    BACKEND_DRAINING, BACKEND_HOST_NETWORK, BACKEND_LOCAL, Backend as BackendValue, Frontend as FrontendValue,
+    FrontendKey as KeyValue, OwnerKey, RingSlot, published_bit, published_word,
+};
+use remuda_abi::host::HOST_HAS_HOST_BACKENDS;
+use remuda_ring::Member;
 
 use super::Kernel;
-use super::error::KernelError;
+use super::arena::Arena;
+use super::bpf;
+use super::error::{Attempt, KernelError};
+use super::maps::{Maps, Raw};
+use super::peers::{be, gone, ip_of};
 use crate::action::{Backend, Frontend, FrontendKey};
 
-pub(crate) fn observed_backends(_kernel: &Kernel) -> Result<BTreeMap<u32, Backend>, KernelError> {
-    Ok(BTreeMap::new())
+/// Marks the id of a frontend that exists on this host only.
+const HOST_PORT_ID: u32 = 1 << 31;
+
+/// What the balancer remembers of maps only this agent writes: where the free parts are.
+pub(crate) struct Balance {
+    lists: Arena,
+    rings: Arena,
+    /// Elements of BACKENDS that are in use: reading 65,536 each time would cost more than it tells.
+    backend_ids: BTreeSet<u32>,
 }
 
-pub(crate) fn observed_frontends(_kernel: &Kernel, _vni: u32) -> Result<BTreeMap<FrontendKey, Frontend>, KernelError> {
-    Ok(BTreeMap::new())
+impl Balance {
+    /// Reads what an agent before this one left.
+    pub(crate) fn adopt(maps: &Maps) -> Result<Balance, KernelError> {
+        let backends: Vec<Raw<BackendValue>> =
+            bpf::read_array(maps.backends.map().fd(), maps.backends.len()).attempt(|| "read map BACKENDS")?;
+        let used = backends.iter().enumerate().filter(|(_, b)| b.0.ip_be != 0).map(|(id, _)| id as u32);
+        let (mut lists, mut rings) = (Arena::new(maps.lists.len()), Arena::new(maps.rings.len()));
+        for (_, value) in maps.frontends4.iter().flatten() {
+            lists.adopt(value.0.list_base, value.0.list_count);
+            rings.adopt(value.0.ring_base, value.0.ring_slots);
+        }
+        Ok(Balance { lists, rings, backend_ids: used.collect() })
+    }
 }
 
-pub(crate) fn put_backend(_kernel: &mut Kernel, _backend: &Backend) -> Result<(), KernelError> {
+/// Writes one backend; whoever has its id in a list or ring follows at once.
+pub(crate) fn put_backend(kernel: &mut Kernel, backend: &Backend) -> Result<(), KernelError> {
+    let what = || format!("write backend {} at {}", backend.id, backend.ip);
+    let host = kernel.host()?;
+    let is_local = backend.node_id == host.node_id;
+    let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
+    let value = BackendValue {
+        ip_be: be(backend.ip),
+        node_underlay_ip_be: be(backend.node_underlay_ip),
+        endpoint_id: backend.id,
+        port_be: 0,
+        node_id: backend.node_id,
+        flags: flag(is_local, BACKEND_LOCAL)
+            | flag(backend.host_network, BACKEND_HOST_NETWORK)
+            | flag(backend.draining, BACKEND_DRAINING),
+    };
+    if is_local && backend.host_network {
+        // Tunnel packets for it name its id: the host's own endpoint takes them.
+        let key = LocalKey { vni: host.vni, ip_be: host.endpoint_ip_be };
+        kernel.maps.local_ids.insert(backend.id, Raw(key), 0).attempt(what)?;
+    }
+    kernel.maps.backends.set(backend.id, Raw(value), 0).attempt(what)?;
+    kernel.balance.backend_ids.insert(backend.id);
+    note_host_backends(kernel)
+}
+
+/// The reverse of [`put_backend`]; the plan has taken it out of every frontend before.
+pub(crate) fn remove_backend(kernel: &mut Kernel, id: u32) -> Result<(), KernelError> {
+    let what = || format!("remove backend {id}");
+    let Ok(old) = kernel.maps.backends.get(&id, 0) else { return Ok(()) };
+    if old.0.flags & (BACKEND_LOCAL | BACKEND_HOST_NETWORK) == BACKEND_LOCAL | BACKEND_HOST_NETWORK {
+        gone(kernel.maps.local_ids.remove(&id)).attempt(what)?;
+    }
+    kernel.maps.backends.set(id, Raw(BackendValue::default()), 0).attempt(what)?;
+    kernel.balance.backend_ids.remove(&id);
+    note_host_backends(kernel)?;
+    drop_former_owners(kernel)
+}
+
+/// Adds or changes a frontend; its backends exist already.
+pub(crate) fn put_frontend(kernel: &mut Kernel, frontend: &Frontend) -> Result<(), KernelError> {
+    let what = || format!("write frontend {}", frontend.key);
+    let key = key_value(kernel.vni()?, frontend.key);
+    let old = kernel.maps.frontends4.get(&Raw(key), 0).map(|v| v.0).ok();
+    let is_same_list =
+        old.is_some_and(|o| o.id == frontend.id && members(kernel, &o).ok().as_ref() == Some(&frontend.backends));
+    let mut value = match old {
+        Some(old) if is_same_list => old,
+        _ => place(kernel, frontend, old.map_or(0, |o| o.generation))?,
+    };
+    value.target_port_be = frontend.target_port.to_be();
+    own(kernel, frontend)?;
+    kernel.maps.frontends4.insert(Raw(key), Raw(value), 0).attempt(what)?;
+    set_published(kernel, frontend.key, true)?;
+    if let Some(old) = old.filter(|_| !is_same_list) {
+        release(kernel, &old);
+        raise_ring_generation(kernel)?;
+    }
+    drop_former_owners(kernel)
+}
+
+/// The reverse of [`put_frontend`]; absent is fine.
+pub(crate) fn remove_frontend(kernel: &mut Kernel, key: FrontendKey) -> Result<(), KernelError> {
+    let what = || format!("remove frontend {key}");
+    let value_key = key_value(kernel.vni()?, key);
+    set_published(kernel, key, false)?;
+    let Ok(old) = kernel.maps.frontends4.get(&Raw(value_key), 0) else { return Ok(()) };
+    gone(kernel.maps.frontends4.remove(&Raw(value_key))).attempt(what)?;
+    release(kernel, &old.0);
+    drop_former_owners(kernel)
+}
+
+pub(crate) fn observed_backends(kernel: &Kernel) -> Result<BTreeMap<u32, Backend>, KernelError> {
+    let mut found = BTreeMap::new();
+    for id in &kernel.balance.backend_ids {
+        let value = kernel.maps.backends.get(id, 0).attempt(|| format!("read backend {id}"))?.0;
+        let backend = Backend {
+            id: *id,
+            ip: ip_of(value.ip_be),
+            node_id: value.node_id,
+            node_underlay_ip: ip_of(value.node_underlay_ip_be),
+            host_network: value.flags & BACKEND_HOST_NETWORK != 0,
+            draining: value.flags & BACKEND_DRAINING != 0,
+        };
+        // A zeroed element is none: somebody wrote to the map behind our back, and the plan puts it back.
+        if value.ip_be != 0 {
+            found.insert(*id, backend);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn observed_frontends(kernel: &Kernel, vni: u32) -> Result<BTreeMap<FrontendKey, Frontend>, KernelError> {
+    let mut found = BTreeMap::new();
+    for (key, value) in kernel.maps.frontends4.iter().flatten().filter(|(key, _)| key.0.vni == vni) {
+        let key = key_of(&key.0, value.0.id);
+        let backends = members(kernel, &value.0)?;
+        let target_port = u16::from_be(value.0.target_port_be);
+        found.insert(key, Frontend { key, id: value.0.id, target_port, backends });
+    }
+    Ok(found)
+}
+
+/// A list and, for what is served from outside, a ring, in regions of their own.
+fn place(kernel: &mut Kernel, frontend: &Frontend, generation: u32) -> Result<FrontendValue, KernelError> {
+    let full = |what: &str| KernelError::Unusable(format!("no room for frontend {}: map {what} is full", frontend.key));
+    let now = Instant::now();
+    let list_count = frontend.backends.len() as u32;
+    let list_base = kernel.balance.lists.take(list_count, now).ok_or_else(|| full("LISTS"))?;
+    bpf::write_array(kernel.maps.lists.map().fd(), list_base, &frontend.backends)
+        .attempt(|| format!("write the list of {}", frontend.key))?;
+    let mut value = FrontendValue {
+        id: frontend.id,
+        list_base,
+        list_count,
+        generation: generation.wrapping_add(1),
+        ..FrontendValue::default()
+    };
+    if !matches!(frontend.key, FrontendKey::Vip(_)) && list_count > 0 {
+        let slots = ring(kernel.host()?.hash_seed, frontend);
+        value.ring_slots = slots.len() as u32;
+        value.ring_base = kernel.balance.rings.take(value.ring_slots, now).ok_or_else(|| full("RINGS"))?;
+        bpf::write_array(kernel.maps.rings.map().fd(), value.ring_base, &slots)
+            .attempt(|| format!("write the ring of {}", frontend.key))?;
+    }
+    Ok(value)
+}
+
+/// The same on every host: it depends on the environment's seed, the frontend's id and its members alone.
+fn ring(seed: u32, frontend: &Frontend) -> Vec<u64> {
+    let members: Vec<Member> = frontend.backends.iter().map(|id| Member { id: *id, weight: 1 }).collect();
+    let seed = u64::from(seed) << 32 | u64::from(frontend.id);
+    let owners = remuda_ring::fresh(seed, &members, remuda_ring::slots_for(members.len()));
+    owners.into_iter().map(|id| RingSlot::new(id, [0; 3]).0).collect()
+}
+
+fn release(kernel: &mut Kernel, old: &FrontendValue) {
+    let now = Instant::now();
+    if old.list_count > 0 {
+        kernel.balance.lists.release(old.list_base, now);
+    }
+    if old.ring_slots > 0 {
+        kernel.balance.rings.release(old.ring_base, now);
+    }
+}
+
+fn members(kernel: &Kernel, value: &FrontendValue) -> Result<Vec<u32>, KernelError> {
+    let positions = value.list_base..value.list_base.saturating_add(value.list_count);
+    positions.map(|i| kernel.maps.lists.get(&i, 0).attempt(|| format!("read list element {i}"))).collect()
+}
+
+/// Hosts with a backend of the frontend may send replies in its name.
+fn own(kernel: &mut Kernel, frontend: &Frontend) -> Result<(), KernelError> {
+    for node_id in nodes_of(kernel, &frontend.backends) {
+        let key = OwnerKey { frontend_id: frontend.id, node_id, pad: 0 };
+        kernel
+            .maps
+            .owners
+            .insert(Raw(key), 1, 0)
+            .attempt(|| format!("note node {node_id} as owner of {}", frontend.key))?;
+    }
     Ok(())
 }
-pub(crate) fn remove_backend(_kernel: &mut Kernel, _id: u32) -> Result<(), KernelError> {
+
+fn nodes_of(kernel: &Kernel, backends: &[u32]) -> BTreeSet<u16> {
+    backends.iter().filter_map(|id| kernel.maps.backends.get(id, 0).ok()).map(|b| b.0.node_id).collect()
+}
+
+/// A host loses a frontend when none of its backends serves it. While any of them drains it keeps all it had:
+/// flows of a draining backend still answer.
+fn drop_former_owners(kernel: &mut Kernel) -> Result<(), KernelError> {
+    let mut owners: BTreeMap<u32, BTreeSet<u16>> = BTreeMap::new();
+    let frontends: Vec<FrontendValue> = kernel.maps.frontends4.iter().flatten().map(|(_, v)| v.0).collect();
+    for value in frontends {
+        let nodes = nodes_of(kernel, &members(kernel, &value)?);
+        owners.entry(value.id).or_default().extend(nodes);
+    }
+    let draining: BTreeSet<u16> =
+        observed_backends(kernel)?.into_values().filter(|b| b.draining).map(|b| b.node_id).collect();
+    let former = |key: &OwnerKey| match owners.get(&key.frontend_id) {
+        Some(nodes) => !nodes.contains(&key.node_id) && !draining.contains(&key.node_id),
+        None => true,
+    };
+    let keys: Vec<Raw<OwnerKey>> = kernel.maps.owners.keys().flatten().filter(|key| former(&key.0)).collect();
+    for key in keys {
+        gone(kernel.maps.owners.remove(&key)).attempt(|| "forget a former owner")?;
+    }
     Ok(())
 }
-pub(crate) fn put_frontend(_kernel: &mut Kernel, _frontend: &Frontend) -> Result<(), KernelError> {
-    Ok(())
+
+/// The bit programs look at before anything else.
+fn set_published(kernel: &mut Kernel, key: FrontendKey, is_published: bool) -> Result<(), KernelError> {
+    let (FrontendKey::Published { protocol, port } | FrontendKey::HostPort { protocol, port }) = key else {
+        return Ok(());
+    };
+    let what = || format!("write the bit of {key}");
+    let Some(word) = published_word(protocol, port) else {
+        return Err(KernelError::Unusable(format!("{key}: only tcp and udp ports can be published")));
+    };
+    let bits = kernel.maps.published.get(&word, 0).attempt(what)?;
+    let wanted = if is_published { bits | published_bit(port) } else { bits & !published_bit(port) };
+    if bits == wanted { Ok(()) } else { kernel.maps.published.set(word, wanted, 0).attempt(what) }
 }
-pub(crate) fn remove_frontend(_kernel: &mut Kernel, _key: FrontendKey) -> Result<(), KernelError> {
-    Ok(())
+
+/// Flows that were placed by an older ring are confirmed before they are believed.
+fn raise_ring_generation(kernel: &mut Kernel) -> Result<(), KernelError> {
+    let mut host = kernel.host()?;
+    host.ring_generation = host.ring_generation.wrapping_add(1);
+    kernel.maps.host.set(0, Raw(host), 0).attempt(|| "raise the ring generation")
+}
+
+/// Uplinks undo translations of host-network backends only where there are any.
+fn note_host_backends(kernel: &mut Kernel) -> Result<(), KernelError> {
+    let mut host = kernel.host()?;
+    let node_id = host.node_id;
+    let has_any = observed_backends(kernel)?.into_values().any(|b| b.host_network && b.node_id == node_id);
+    let flags = if has_any { host.flags | HOST_HAS_HOST_BACKENDS } else { host.flags & !HOST_HAS_HOST_BACKENDS };
+    if flags == host.flags {
+        return Ok(());
+    }
+    host.flags = flags;
+    kernel.maps.host.set(0, Raw(host), 0).attempt(|| "note host-network backends")
+}
+
+fn key_value(vni: u32, key: FrontendKey) -> KeyValue {
+    match key {
+        FrontendKey::Vip(ip) => KeyValue::vip(vni, be(ip)),
+        FrontendKey::Published { protocol, port } | FrontendKey::HostPort { protocol, port } => {
+            KeyValue::published(vni, port.to_be(), protocol)
+        }
+    }
+}
+
+fn key_of(key: &KeyValue, id: u32) -> FrontendKey {
+    let (protocol, port) = (key.proto, u16::from_be(key.port_be));
+    match key.addr_be {
+        0 if id & HOST_PORT_ID != 0 => FrontendKey::HostPort { protocol, port },
+        0 => FrontendKey::Published { protocol, port },
+        vip => FrontendKey::Vip(ip_of(vip)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frontend_key_survives_the_way_to_the_map_and_back() {
+        let keys = [
+            (FrontendKey::Vip([10, 43, 0, 7].into()), 5),
+            (FrontendKey::Published { protocol: 6, port: 8080 }, 6),
+            (FrontendKey::HostPort { protocol: 17, port: 53 }, HOST_PORT_ID | 1),
+        ];
+        for (key, id) in keys {
+            assert_eq!(key_of(&key_value(9, key), id), key);
+        }
+    }
+
+    #[test]
+    fn hosts_with_the_same_members_have_the_same_ring() {
+        let key = FrontendKey::Published { protocol: 6, port: 80 };
+        let frontend = Frontend { key, id: 3, target_port: 0, backends: vec![11, 12, 13] };
+        let ring = ring(7, &frontend);
+        assert_eq!(ring.len(), 4093);
+        assert!(ring.iter().all(|slot| [11, 12, 13].contains(&RingSlot(*slot).backend_id())));
+    }
 }

@@ -11,6 +11,7 @@ use aya::Pod;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 
 /// Opens whatever is pinned at `path`.
@@ -70,24 +71,25 @@ pub(crate) fn link_info(link: &OwnedFd) -> io::Result<LinkInfo> {
     Ok(info)
 }
 
-/// Elements `0..count` of an array map in few calls instead of one per element.
+/// The part of union bpf_attr for batches.
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// Elements `0..count` of an array map in one call.
 pub(crate) fn read_array<T: Pod>(map: impl AsFd, count: u32) -> io::Result<Vec<T>> {
-    #[repr(C)]
-    struct Attr {
-        in_batch: u64,
-        out_batch: u64,
-        keys: u64,
-        values: u64,
-        count: u32,
-        map_fd: u32,
-        elem_flags: u64,
-        flags: u64,
-    }
-    // Arrays pad each element to 8 bytes inside the kernel, but copy value_size bytes out.
     let mut keys = vec![0u32; count as usize];
     let mut values = Vec::<T>::with_capacity(count as usize);
     let mut out_batch = 0u32;
-    let mut attr = Attr {
+    let mut attr = BatchAttr {
         in_batch: 0,
         out_batch: (&raw mut out_batch) as u64,
         keys: keys.as_mut_ptr() as u64,
@@ -103,9 +105,29 @@ pub(crate) fn read_array<T: Pod>(map: impl AsFd, count: u32) -> io::Result<Vec<T
         Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {}
         Err(e) => return Err(e),
     }
-    // SAFETY: the kernel wrote `attr.count` elements of T (Pod) into memory of that capacity.
+    // SAFETY: the kernel wrote `attr.count` elements of T (Pod, of the map's value size) into memory of that capacity.
     unsafe { values.set_len((attr.count as usize).min(count as usize)) };
     Ok(values)
+}
+
+/// Writes `values` to an array map from element `base` on, in one call.
+pub(crate) fn write_array<T: Pod>(map: impl AsFd, base: u32, values: &[T]) -> io::Result<()> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let count = values.len() as u32;
+    let keys: Vec<u32> = (base..base + count).collect();
+    let mut attr = BatchAttr {
+        in_batch: 0,
+        out_batch: 0,
+        keys: keys.as_ptr() as u64,
+        values: values.as_ptr() as u64,
+        count,
+        map_fd: map.as_fd().as_raw_fd() as u32,
+        elem_flags: 0,
+        flags: 0,
+    };
+    bpf(BPF_MAP_UPDATE_BATCH, &mut attr).map(drop)
 }
 
 fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_int> {

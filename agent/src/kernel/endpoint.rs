@@ -75,16 +75,13 @@ fn wire(kernel: &mut Kernel, plug: &Plug, netns: &Path) -> Result<(), KernelErro
         Endpoint { ip_be: key.ip_be, id: plug.endpoint_id, vni: config.vni, mac, flags, mtu_bytes: plug.mtu.into() };
     kernel.maps.endpoints.insert(device.index, Raw(endpoint), 0).attempt(what)?;
     let socket = socket_endpoint(&config, plug.endpoint_id, 0);
-    if let Some(services) = &mut kernel.maps.services {
-        services.netns.insert(cookie, Raw(socket), 0).attempt(what)?;
-    }
+    kernel.maps.netns.insert(cookie, Raw(socket), 0).attempt(what)?;
     kernel.programs.attach(program::ENDPOINT, &device)?;
     // Delivery last: from here on others reach it.
     kernel.maps.local_ids.insert(plug.endpoint_id, Raw(key), 0).attempt(what)?;
     let local = Local { ifindex: device.index, mac, id: plug.endpoint_id, flags };
     kernel.maps.local4.insert(Raw(key), Raw(local), 0).attempt(what)?;
-    flows::note_namespace(kernel, plug.ip, cookie, netns);
-    Ok(())
+    flows::note_namespace(kernel, plug.ip, cookie, netns)
 }
 
 /// The pair: kept when it leads into this very namespace, made anew otherwise.
@@ -163,16 +160,14 @@ fn take_out(kernel: &mut Kernel, id: u32, ip: Ipv4Addr) -> Result<(), KernelErro
     for index in interfaces {
         gone(kernel.maps.endpoints.remove(&index)).attempt(what)?;
     }
-    flows::forget_namespace(kernel, ip);
-    Ok(())
+    flows::forget_namespace(kernel, ip)
 }
 
 fn forget_sockets(kernel: &mut Kernel, id: u32) -> Result<(), KernelError> {
-    let Some(services) = &mut kernel.maps.services else { return Ok(()) };
     let cookies: Vec<u64> =
-        services.netns.iter().flatten().filter(|(_, s)| s.0.endpoint_id == id).map(|(c, _)| c).collect();
+        kernel.maps.netns.iter().flatten().filter(|(_, s)| s.0.endpoint_id == id).map(|(c, _)| c).collect();
     for cookie in cookies {
-        gone(services.netns.remove(&cookie)).attempt(|| format!("forget the namespace of endpoint {id}"))?;
+        gone(kernel.maps.netns.remove(&cookie)).attempt(|| format!("forget the namespace of endpoint {id}"))?;
     }
     Ok(())
 }

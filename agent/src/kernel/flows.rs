@@ -1,26 +1,81 @@
 //! Breaking what leads to a backend that is gone, so that programs get an error at once instead of hanging.
 
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use remuda_abi::flow::{FlowKey, KEY_REPLY};
+use serde::{Deserialize, Serialize};
+
 use super::Kernel;
+use super::error::{Attempt, KernelError};
+use super::maps::Raw;
+use super::namespace::{inside, netns_cookie};
+use super::peers::{be, gone};
+use super::sockets::destroy_sockets_to;
 
 /// Where a local endpoint's sockets live.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Namespace {
     /// Proves that `path` still is the namespace it was.
-    pub(crate) cookie: u64,
-    pub(crate) path: PathBuf,
+    cookie: u64,
+    path: PathBuf,
 }
 
-pub(crate) fn note_namespace(kernel: &mut Kernel, ip: Ipv4Addr, cookie: u64, path: &Path) {
-    kernel.namespaces.insert(ip, Namespace { cookie, path: path.to_path_buf() });
-}
-
-pub(crate) fn forget_namespace(kernel: &mut Kernel, ip: Ipv4Addr) {
-    kernel.namespaces.remove(&ip);
-}
-
-pub(crate) fn break_flows(_kernel: &mut Kernel, _ip: Ipv4Addr) -> Result<(), super::KernelError> {
+/// TCP connections to `ip` are reset and connected UDP sockets destroyed, in the host's and every local endpoint's
+/// namespace; what the programs remember of flows to it is forgotten.
+pub(crate) fn break_flows(kernel: &mut Kernel, ip: Ipv4Addr) -> Result<(), KernelError> {
+    forget_flows(kernel, ip)?;
+    let what = || format!("break connections to {ip}");
+    let mut broken = destroy_sockets_to(ip).attempt(what)?;
+    for (endpoint, namespace) in kernel.record.namespaces.clone() {
+        let cookie = namespace.cookie;
+        // Elsewhere or gone: its sockets went with it.
+        let result =
+            inside(&namespace.path, move || if netns_cookie()? == cookie { destroy_sockets_to(ip) } else { Ok(0) });
+        match result {
+            Ok(count) => broken += count,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%endpoint, %error, "connections of this endpoint could not be looked at"),
+        }
+    }
+    tracing::debug!(%ip, broken, "connections to a backend that is gone were broken");
     Ok(())
+}
+
+/// Removes conntrack entries of flows the backend served, and per-packet translations that lead to it.
+fn forget_flows(kernel: &mut Kernel, ip: Ipv4Addr) -> Result<(), KernelError> {
+    let what = || format!("forget flows of {ip}");
+    let ip_be = be(ip);
+    let served: Vec<Raw<FlowKey>> = kernel.maps.conntrack4.keys().flatten().filter(|k| k.0.src_be == ip_be).collect();
+    for key in served {
+        gone(kernel.maps.conntrack4.remove(&key)).attempt(what)?;
+    }
+    let translations = kernel.maps.vipflows4.iter().flatten();
+    let leads_there = |key: &FlowKey, to_be: u32| match key.direction {
+        KEY_REPLY => key.src_be == ip_be,
+        _ => to_be == ip_be,
+    };
+    let led: Vec<Raw<FlowKey>> = translations.filter(|(k, v)| leads_there(&k.0, v.0.ip_be)).map(|(k, _)| k).collect();
+    for key in led {
+        gone(kernel.maps.vipflows4.remove(&key)).attempt(what)?;
+    }
+    Ok(())
+}
+
+/// Notes where an endpoint's sockets are; kept over restarts of the agent.
+pub(crate) fn note_namespace(kernel: &mut Kernel, ip: Ipv4Addr, cookie: u64, path: &Path) -> Result<(), KernelError> {
+    let namespace = Namespace { cookie, path: path.to_path_buf() };
+    if kernel.record.namespaces.get(&ip) == Some(&namespace) {
+        return Ok(());
+    }
+    kernel.record.namespaces.insert(ip, namespace);
+    kernel.record.save()
+}
+
+pub(crate) fn forget_namespace(kernel: &mut Kernel, ip: Ipv4Addr) -> Result<(), KernelError> {
+    match kernel.record.namespaces.remove(&ip) {
+        Some(_) => kernel.record.save(),
+        None => Ok(()),
+    }
 }

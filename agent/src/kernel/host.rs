@@ -150,10 +150,7 @@ fn put_maps(kernel: &mut Kernel, config: &HostConfig, device: &Device, peer: &De
     kernel.maps.local_ids.insert(config.endpoint_id, Raw(key), 0).attempt(what)?;
     let cookie = netns_cookie().attempt(|| "read the cookie of the host's network namespace")?;
     let socket = socket_endpoint(config, config.endpoint_id, SOCKET_HOST);
-    match &mut kernel.maps.services {
-        Some(services) => services.netns.insert(cookie, Raw(socket), 0).attempt(what),
-        None => Ok(()),
-    }
+    kernel.maps.netns.insert(cookie, Raw(socket), 0).attempt(what)
 }
 
 /// Entries of the host endpoint under another address, id or interface, from before.

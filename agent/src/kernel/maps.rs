@@ -25,8 +25,15 @@ pub(crate) struct Maps {
     pub(crate) nodes: HashMap<MapData, u32, Raw<Node>>,
     pub(crate) node_addresses: HashMap<MapData, u32, u32>,
     pub(crate) counters: PerCpuArray<MapData, u64>,
-    /// None with a kernel object of step 1: no frontends, no socket hooks.
-    pub(crate) services: Option<ServiceMaps>,
+    pub(crate) frontends4: HashMap<MapData, Raw<FrontendKey>, Raw<Frontend>>,
+    pub(crate) published: Array<MapData, u64>,
+    pub(crate) backends: Array<MapData, Raw<Backend>>,
+    pub(crate) lists: Array<MapData, u32>,
+    pub(crate) rings: Array<MapData, u64>,
+    pub(crate) owners: HashMap<MapData, Raw<OwnerKey>, u32>,
+    pub(crate) conntrack4: HashMap<MapData, Raw<FlowKey>, Raw<Conntrack>>,
+    pub(crate) vipflows4: HashMap<MapData, Raw<FlowKey>, Raw<VipFlow>>,
+    pub(crate) netns: HashMap<MapData, u64, Raw<SocketEndpoint>>,
 }
 
 impl Maps {
@@ -41,27 +48,6 @@ impl Maps {
             nodes: open(ebpf, map::NODES)?,
             node_addresses: open(ebpf, map::NODE_ADDRESSES)?,
             counters: open(ebpf, map::COUNTERS)?,
-            services: if ebpf.map(map::NETNS).is_some() { Some(ServiceMaps::of(ebpf)?) } else { None },
-        })
-    }
-}
-
-/// The maps of frontends, flows and socket hooks.
-pub(crate) struct ServiceMaps {
-    pub(crate) frontends4: HashMap<MapData, Raw<FrontendKey>, Raw<Frontend>>,
-    pub(crate) published: Array<MapData, u64>,
-    pub(crate) backends: Array<MapData, Raw<Backend>>,
-    pub(crate) lists: Array<MapData, u32>,
-    pub(crate) rings: Array<MapData, u64>,
-    pub(crate) owners: HashMap<MapData, Raw<OwnerKey>, u32>,
-    pub(crate) conntrack4: HashMap<MapData, Raw<FlowKey>, Raw<Conntrack>>,
-    pub(crate) vipflows4: HashMap<MapData, Raw<FlowKey>, Raw<VipFlow>>,
-    pub(crate) netns: HashMap<MapData, u64, Raw<SocketEndpoint>>,
-}
-
-impl ServiceMaps {
-    fn of(ebpf: &mut Ebpf) -> Result<ServiceMaps, KernelError> {
-        Ok(ServiceMaps {
             frontends4: open(ebpf, map::FRONTENDS4)?,
             published: open(ebpf, map::PUBLISHED)?,
             backends: open(ebpf, map::BACKENDS)?,

@@ -7,6 +7,7 @@
 //! Everything is pinned or lives in devices, so the agent may die at any point: the next one reads what is there and
 //! repeats the step that was under way. Nothing of the plan is known here.
 
+mod arena;
 mod balance;
 mod bpf;
 mod cgroup;
@@ -22,16 +23,16 @@ mod observe;
 mod peers;
 mod programs;
 mod settings;
+mod sockets;
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use remuda_abi::counter::{Counter, DropReason};
+use remuda_abi::host::Host;
 
+use self::balance::Balance;
 use self::error::Attempt;
 pub use self::error::KernelError;
-use self::flows::Namespace;
 use self::maps::{Maps, Pins};
 use self::netlink::Netlink;
 use self::programs::Programs;
@@ -59,8 +60,7 @@ pub struct Kernel {
     netlink: Netlink,
     pins: Pins,
     record: Record,
-    /// By endpoint address; only those plugged by this process.
-    namespaces: BTreeMap<Ipv4Addr, Namespace>,
+    balance: Balance,
 }
 
 impl Kernel {
@@ -71,6 +71,7 @@ impl Kernel {
         let pins = Pins::of_node(options.node_id);
         let record = Record::open(&options.data_dir)?;
         let (programs, maps) = Programs::load(&pins)?;
+        let balance = Balance::adopt(&maps)?;
         let netlink = Netlink::open().attempt(|| "open a netlink socket")?;
         Ok(Kernel {
             node_id: options.node_id,
@@ -80,7 +81,7 @@ impl Kernel {
             netlink,
             pins,
             record,
-            namespaces: BTreeMap::new(),
+            balance,
         })
     }
 
@@ -140,9 +141,14 @@ impl Kernel {
         self.record.forget()
     }
 
-    fn vni(&self) -> Result<u32, KernelError> {
+    /// What the programs know of the host; an error before the first `SetHost`.
+    fn host(&self) -> Result<Host, KernelError> {
         let host = self.maps.host.get(&0, 0).attempt(|| "read map HOST")?.0;
-        if host.abi_version == 0 { Err(KernelError::HostNotSet) } else { Ok(host.vni) }
+        if host.abi_version == 0 { Err(KernelError::HostNotSet) } else { Ok(host) }
+    }
+
+    fn vni(&self) -> Result<u32, KernelError> {
+        self.host().map(|host| host.vni)
     }
 
     fn uplinks(&self) -> Vec<String> {

@@ -56,9 +56,7 @@ fn nodes(kernel: &Kernel) -> BTreeMap<u16, Node> {
 
 /// Endpoints that work: device, entries, hook and namespace are all there.
 fn endpoints(kernel: &Kernel, vni: u32, no_egress: bool, devices: &[Device]) -> BTreeMap<Ipv4Addr, Plugged> {
-    let services = kernel.maps.services.as_ref();
-    let socket_ids: Option<Vec<u32>> =
-        services.map(|s| s.netns.iter().flatten().map(|(_, s)| s.0.endpoint_id).collect());
+    let socket_ids: Vec<u32> = kernel.maps.netns.iter().flatten().map(|(_, s)| s.0.endpoint_id).collect();
     let whole = devices.iter().filter_map(|device| {
         let id = endpoint::id_of_device(&device.name)?;
         let entry = kernel.maps.endpoints.get(&device.index, 0).ok()?.0;
@@ -70,7 +68,7 @@ fn endpoints(kernel: &Kernel, vni: u32, no_egress: bool, devices: &[Device]) -> 
             && local.ifindex == device.index
             && device.is_up
             && device.mtu == entry.mtu_bytes
-            && socket_ids.as_ref().is_none_or(|ids| ids.contains(&id))
+            && socket_ids.contains(&id)
             && kernel.programs.is_attached(program::ENDPOINT, device);
         let plugged = Plugged {
             name: device.alias.clone(),

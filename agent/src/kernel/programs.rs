@@ -60,7 +60,7 @@ impl Programs {
             self.classifier(name)?.load().attempt(|| format!("load program {name}"))?;
             self.pin_program(name)?;
         }
-        for name in self.socket_hooks() {
+        for name in program::SOCKET {
             self.socket_hook(name)?.load().attempt(|| format!("load program {name}"))?;
             self.pin_program(name)?;
         }
@@ -172,7 +172,7 @@ impl Programs {
 
     /// Attaches the eight socket hooks to the root of cgroup v2: they ask for the namespace themselves.
     pub(crate) fn attach_sockets(&mut self, cgroup_root: &Path) -> Result<(), KernelError> {
-        for name in self.socket_hooks() {
+        for name in program::SOCKET {
             self.attach_socket(name, cgroup_root)?;
         }
         Ok(())
@@ -194,12 +194,7 @@ impl Programs {
     }
 
     pub(crate) fn sockets_attached(&self) -> bool {
-        self.socket_hooks().iter().all(|name| self.pins.link(name).exists())
-    }
-
-    /// The socket hooks of the embedded object.
-    fn socket_hooks(&self) -> Vec<&'static str> {
-        program::SOCKET.into_iter().filter(|name| self.ebpf.program(name).is_some()).collect()
+        program::SOCKET.iter().all(|name| self.pins.link(name).exists())
     }
 
     fn link_pin(&self, program: &str, device: &Device) -> std::path::PathBuf {

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{Attempt, KernelError};
+use super::flows::Namespace;
 use crate::action::HostConfig;
 
 /// Everything that cannot be read back from the kernel, kept in `DATA_DIR/kernel.json`.
@@ -21,6 +23,9 @@ pub(crate) struct Record {
     settings: BTreeMap<String, Setting>,
     /// Ports we added to `ip_local_reserved_ports`, those reserved by others before not counted.
     reserved: BTreeSet<u16>,
+    /// Where each local endpoint's sockets are, by its address.
+    #[serde(default)]
+    pub(crate) namespaces: BTreeMap<Ipv4Addr, Namespace>,
     /// We put the accept rules into Docker's user chain.
     pub(crate) docker_rule: bool,
 }

@@ -1,0 +1,120 @@
+//! Destroying sockets by whom they are connected to (sock_diag(7), CONFIG_INET_DIAG_DESTROY).
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const SOCK_DESTROY: u16 = 21;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+/// struct nlmsghdr.
+const HEADER: usize = 16;
+/// struct inet_diag_req_v2: family, protocol, ext, pad, states, then the socket's id.
+const REQUEST: usize = 56;
+/// struct inet_diag_sockid: ports, source, destination, interface, cookie.
+const ID: usize = 48;
+/// Every state but LISTEN (10); TIME_WAIT (6) has no owner to tell.
+const TCP_STATES: u32 = 0xfff & !(1 << 10) & !(1 << 6);
+/// Connected UDP sockets are ESTABLISHED (1).
+const UDP_STATES: u32 = 1 << 1;
+
+/// Destroys, in the calling thread's network namespace, TCP sockets and connected UDP sockets whose peer is `ip`,
+/// on v4 and v4-mapped v6 sockets alike; their programs get an error at once. Returns how many there were.
+pub(crate) fn destroy_sockets_to(ip: Ipv4Addr) -> io::Result<usize> {
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut count = 0;
+    for (protocol, states) in [(libc::IPPROTO_TCP, TCP_STATES), (libc::IPPROTO_UDP, UDP_STATES)] {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let head = [family as u8, protocol as u8, 0, 0];
+            for id in connected_to(&socket, head, states, ip)? {
+                count += usize::from(destroy(&socket, head, states, &id)?);
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn connected_to(socket: &Socket, head: [u8; 4], states: u32, ip: Ipv4Addr) -> io::Result<Vec<[u8; ID]>> {
+    send(socket, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, head, states, &[0; ID])?;
+    let mut found = Vec::new();
+    loop {
+        let (bytes, _) = socket.recv_from_full()?;
+        for (kind, body) in messages(&bytes) {
+            match kind {
+                NLMSG_DONE => return Ok(found),
+                // A kernel without that family or protocol has no such sockets.
+                NLMSG_ERROR => return Ok(found),
+                // struct inet_diag_msg: family, state, timer, retransmits, id.
+                _ => found.extend(body.get(4..4 + ID).and_then(|id| id.try_into().ok()).filter(|id| is_peer(id, ip))),
+            }
+        }
+    }
+}
+
+/// The destination: 4 bytes in v4, the last 4 of `::ffff:a.b.c.d` in v6.
+fn is_peer(id: &[u8; ID], ip: Ipv4Addr) -> bool {
+    let destination = &id[20..36];
+    let mapped = ip.to_ipv6_mapped().octets();
+    destination == mapped || (destination[..4] == ip.octets() && destination[4..] == [0; 12])
+}
+
+/// False when the socket went away by itself.
+fn destroy(socket: &Socket, head: [u8; 4], states: u32, id: &[u8; ID]) -> io::Result<bool> {
+    send(socket, SOCK_DESTROY, NLM_F_ACK, head, states, id)?;
+    let (bytes, _) = socket.recv_from_full()?;
+    let answer = messages(&bytes).find(|(kind, _)| *kind == NLMSG_ERROR);
+    let code = answer.and_then(|(_, body)| body.get(..4)?.try_into().ok()).map_or(0, i32::from_ne_bytes);
+    match -code {
+        0 => Ok(true),
+        libc::ENOENT => Ok(false),
+        libc::EOPNOTSUPP => Err(io::Error::other("this kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY)")),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+fn send(socket: &Socket, kind: u16, flags: u16, head: [u8; 4], states: u32, id: &[u8; ID]) -> io::Result<()> {
+    let mut message = Vec::with_capacity(HEADER + REQUEST);
+    message.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend(head);
+    message.extend(states.to_ne_bytes());
+    message.extend(id);
+    socket.send(&message, 0).map(drop)
+}
+
+/// Kind and body of each message in a datagram.
+fn messages(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let len = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+        let kind = u16::from_ne_bytes(rest.get(4..6)?.try_into().ok()?);
+        let body = rest.get(HEADER..len)?;
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, body))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_known_in_both_families() {
+        let ip = Ipv4Addr::new(10, 42, 0, 9);
+        let mut id = [0; ID];
+        id[20..24].copy_from_slice(&ip.octets());
+        assert!(is_peer(&id, ip));
+        id[20..36].copy_from_slice(&ip.to_ipv6_mapped().octets());
+        assert!(is_peer(&id, ip));
+        assert!(!is_peer(&id, Ipv4Addr::new(10, 42, 0, 8)));
+    }
+}
