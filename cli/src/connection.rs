@@ -55,11 +55,6 @@ impl ConnectionArgs {
         let key = key.ok_or_else(|| not_a_key(&key_file))?;
         Ok(Connection { api, ca_pem, ca_file, key, key_file })
     }
-
-    /// The server that keeps its files in `data_dir` and listens on this host.
-    pub fn of_server(api: String, data_dir: &Path) -> Self {
-        Self { api: Some(api), ca: Some(data_dir.join(CA_FILE)), key_file: Some(data_dir.join(KEY_FILE)) }
-    }
 }
 
 /// Accepts `host`, `host:port` and `https://host:port/`.

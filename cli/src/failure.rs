@@ -1,6 +1,6 @@
 //! How a command says that it did not work: what, where, and what to do next.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::process::ExitCode;
 
 /// What a command ends with: 0 done, 1 failed, 2 wrong usage or (for `--plan`) changes pending.
@@ -35,12 +35,7 @@ impl Failure {
         Self { is_shown: true, ..Self::new("") }
     }
 
-    /// One more line below the message.
-    pub fn detail(mut self, line: impl Into<String>) -> Self {
-        self.details.push(line.into());
-        self
-    }
-
+    /// More lines below the message.
     pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.details.extend(lines);
         self
@@ -72,6 +67,15 @@ impl Failure {
     }
 }
 
+/// In a log: everything in one line.
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.details.iter().try_for_each(|detail| write!(f, "; {detail}"))?;
+        self.advice.iter().try_for_each(|advice| write!(f, " ({advice})"))
+    }
+}
+
 /// Adds what was attempted to an error of somebody else's.
 pub trait Context<T> {
     /// `doing`: "read compose.yaml", "start the agent"; the message becomes "cannot {doing}: {cause}".
@@ -90,7 +94,9 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_where_and_what_next() {
-        let failure = Failure::new("the server refused stack `shop`").detail("services.web: no").advice("change it");
+        let failure = Failure::new("the server refused stack `shop`")
+            .details(["services.web: no".to_owned()])
+            .advice("change it");
         assert_eq!(failure.text(), "error: the server refused stack `shop`\n  services.web: no\nhelp: change it\n");
     }
 }

@@ -25,6 +25,7 @@ mod rows;
 mod session;
 mod source_line;
 mod sse;
+mod supervisor;
 mod terminal;
 mod tls;
 mod yaml;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, Service};
+use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, Service, ServiceState};
 
 use crate::listing::word;
 
@@ -37,7 +37,7 @@ pub struct Seen {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pub services: Vec<ServiceProgress>,
-    /// Hosts that run some of it and have not yet done every step of the change.
+    /// Ready hosts that have not yet done every step of the change: names, VIPs and published ports are everywhere.
     pub behind: Vec<String>,
 }
 
@@ -54,17 +54,23 @@ pub struct ServiceProgress {
     pub reasons: BTreeMap<String, u32>,
 }
 
-/// Measures what `scope` lacks. `generation`: hosts that run some of it must have got this far (0 = any).
+/// Measures what `scope` lacks. `generation`: hosts must have got this far (0 = any).
 pub fn measure(scope: &Scope, want: Want, generation: u64, seen: &Seen) -> Progress {
     let services = names(scope, seen).into_iter().map(|name| measure_service(&scope.stack, &name, want, seen));
     let services: Vec<ServiceProgress> = services.collect();
-    let behind = if want == Want::Gone { Vec::new() } else { hosts_behind(scope, generation, seen) };
+    let behind = if want == Want::Gone { Vec::new() } else { hosts_behind(generation, seen) };
     Progress { services, behind }
 }
 
 impl Progress {
+    /// Every container is as wanted, and every host has done its part.
     pub fn is_done(&self) -> bool {
-        self.behind.is_empty() && self.services.iter().all(ServiceProgress::is_done)
+        self.behind.is_empty() && self.has_containers()
+    }
+
+    /// Every container is as wanted; some hosts may still have to publish that.
+    pub fn has_containers(&self) -> bool {
+        self.services.iter().all(ServiceProgress::is_done)
     }
 
     /// One line each: `shop/web: 2 pending: no host has …`.
@@ -126,6 +132,10 @@ fn measure_service(stack: &str, name: &str, want: Want, seen: &Seen) -> ServiceP
     for container in seen.containers.iter().filter(|c| c.stack == stack && c.service == name) {
         progress.count(container, want);
     }
+    let is_updating = service.is_some_and(|service| service.state == ServiceState::Updating);
+    if want != Want::Gone && is_updating && progress.is_done() {
+        progress.others.insert("updating".into(), 1);
+    }
     if want == Want::Gone && service.is_some() && progress.others.is_empty() {
         progress.others.insert("to be removed".into(), 1);
     }
@@ -162,19 +172,15 @@ fn is_as_wanted(container: &Container, want: Want) -> bool {
     }
 }
 
-fn hosts_behind(scope: &Scope, generation: u64, seen: &Seen) -> Vec<String> {
-    let is_ours = |c: &&Container| {
-        c.stack == scope.stack && scope.services.as_ref().is_none_or(|names| names.contains(&c.service))
-    };
-    let runs_some = |host: &Host| seen.containers.iter().filter(is_ours).any(|c| c.host.as_deref() == Some(&host.name));
-    let is_behind = |host: &&Host| host.state == HostState::Ready && host.generation < generation && runs_some(host);
+fn hosts_behind(generation: u64, seen: &Seen) -> Vec<String> {
+    let is_behind = |host: &&Host| host.state == HostState::Ready && host.generation < generation;
     seen.hosts.iter().filter(is_behind).map(|host| host.name.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use remuda_api::resource::{Availability, ServiceState};
+    use remuda_api::resource::Availability;
 
     fn service(name: &str, desired: u32) -> Service {
         Service {
@@ -251,6 +257,14 @@ mod tests {
         let progress = measure(&scope(), Want::Healthy, 7, &seen);
         assert!(!progress.is_done());
         assert_eq!(progress.missing(), "h1 still working on the change");
+    }
+
+    #[test]
+    fn a_service_whose_containers_are_being_replaced_is_not_done() {
+        let mut web = service("web", 1);
+        web.state = ServiceState::Updating;
+        let seen = Seen { services: vec![web], containers: vec![container("web", 1, UP, None)], hosts: vec![] };
+        assert_eq!(measure(&scope(), Want::Healthy, 0, &seen).missing(), "shop/web: 1 of 1 (1 updating)");
     }
 
     #[test]

@@ -1,0 +1,210 @@
+//! What a user sees without any server: help, wrong usage, exit codes, Compose files that are wrong.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Folder, other_ca, remuda, remuda_with};
+
+const COMMANDS: [&[&str]; 27] = [
+    &["server"],
+    &["agent"],
+    &["leave"],
+    &["token"],
+    &["token", "create"],
+    &["up"],
+    &["down"],
+    &["ps"],
+    &["services"],
+    &["stacks"],
+    &["hosts"],
+    &["host"],
+    &["host", "ls"],
+    &["host", "inspect"],
+    &["host", "label"],
+    &["scale"],
+    &["logs"],
+    &["exec"],
+    &["inspect"],
+    &["events"],
+    &["wait"],
+    &["dns"],
+    &["config"],
+    &["completion"],
+    &["version"],
+    &[],
+    &["up"],
+];
+
+#[test]
+fn every_help_has_examples() {
+    for command in COMMANDS {
+        let said = remuda(&[command, &["--help"]].concat());
+        assert_eq!(said.code, 0, "{command:?}");
+        assert!(said.out.contains("Examples:\n  "), "{command:?} has no examples:\n{}", said.out);
+    }
+}
+
+#[test]
+fn the_list_of_commands_is_complete_and_hides_what_only_the_agent_starts() {
+    let help = remuda(&["--help"]).out;
+    let listed: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
+        .collect();
+    let expected = "server agent leave token up down ps services stacks hosts host scale logs exec inspect events wait \
+                    dns config completion version";
+    assert_eq!(listed.join(" "), expected);
+}
+
+#[test]
+fn a_command_of_a_later_release_is_wrong_usage() {
+    for command in ["drain", "rollout", "doctor", "trace"] {
+        let said = remuda(&[command]);
+        assert_eq!(said.code, 2);
+        assert!(said.err.contains("unrecognized subcommand"), "{}", said.err);
+    }
+}
+
+#[test]
+fn wrong_words_end_with_2_and_say_what_is_right() {
+    for (words, hint) in [
+        (&["scale", "shop/web=-1"][..], "shop/web=6"),
+        (&["scale", "shop/web=1", "shop/web=2"], "twice"),
+        (&["scale"], "STACK/SERVICE=N"),
+        (&["up", "-s", "a.b"], "letters, digits"),
+        (&["up", "-f", "x"], "--stack"),
+        (&["up", "-s", "a", "-d", "--plan"], "cannot be used with"),
+        (&["token", "create", "--uses", "0"], "1.."),
+        (&["token", "create", "--ttl", "1y"], "15m"),
+        (&["ps", "-o", "xml"], "json"),
+        (&["wait", "shop", "--for", "ever"], "healthy"),
+        (&["agent"], "--server"),
+        (&["agent", "--server", "h1", "--assignment", "f"], "cannot be used with"),
+        (&["agent", "--memory", "12x", "--server", "h1"], "512M"),
+        (&["completion", "tcsh"], "zsh"),
+        (&["ps", "--api", "http://h1:8443"], "TLS"),
+    ] {
+        let said = remuda(words);
+        assert_eq!(said.code, 2, "{words:?}: {}", said.err);
+        assert!(said.err.contains(hint), "{words:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn completions_exist_for_three_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = remuda(&["completion", shell]);
+        assert!(said.code == 0 && said.out.contains("remuda") && said.out.contains("scale"), "{shell}");
+    }
+}
+
+#[test]
+fn without_a_key_the_variables_to_set_are_named() {
+    let folder = Folder::new();
+    let missing = folder.path().join("none").display().to_string();
+    let said = remuda(&["ps", "--ca", &missing]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("CA certificate") && said.err.contains("REMUDA_CA"), "{}", said.err);
+}
+
+#[test]
+fn version_needs_no_server() {
+    let said = remuda(&["version", "--ca", "/nonexistent"]);
+    assert_eq!(said.code, 0);
+    assert!(said.out.starts_with(concat!("remuda ", env!("CARGO_PKG_VERSION"))), "{}", said.out);
+}
+
+#[test]
+fn every_problem_of_a_file_shows_with_its_place_and_line_and_no_server_is_asked() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "compose.yaml",
+        "services:\n  web:\n    image: nginx\n    ports: [\"70000:80\"]\n    replicsa: 3\n    deploy: {replicas: -1}\n",
+    );
+    let begin = Instant::now();
+    let said = remuda(&["up", "-f", &file, "-s", "shop"]);
+    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert_eq!(said.code, 1, "{}", said.err);
+    for place in [":4:", ":5:", ":6:"] {
+        assert!(said.err.contains(&format!("error: {file}{place}")), "{place} is missing:\n{}", said.err);
+    }
+    assert!(said.err.contains(" 5 |     replicsa: 3\n   |     ^^^^"), "{}", said.err);
+    assert!(said.err.contains("3 problems; nothing was changed"), "{}", said.err);
+}
+
+#[test]
+fn hostile_files_are_refused_in_under_a_second() {
+    let folder = Folder::new();
+    let mut bomb = String::from("a0: &a0 [x, x]\n");
+    (1..30).for_each(|n| bomb.push_str(&format!("a{n}: &a{n} [*a{m}, *a{m}]\n", m = n - 1)));
+    let files = [
+        ("large.yaml", "#".repeat(50 << 20)),
+        ("bomb.yaml", bomb),
+        ("tabs.yaml", "services:\n\tweb:\n\t\timage: x\n".into()),
+        ("twice.yaml", "services:\n  web: {image: a}\n  web: {image: b}\n".into()),
+        ("deep.yaml", "[".repeat(100_000)),
+        ("nul.yaml", "services: {web: {image: \"\u{0}\"}}".into()),
+        ("list.yaml", "- services\n".into()),
+    ];
+    for (name, text) in files {
+        let path = folder.file(name, text);
+        let begin = Instant::now();
+        let said = remuda(&["up", "-f", &path, "-s", "shop"]);
+        assert_eq!(said.code, 1, "{name}: {}", said.err);
+        assert!(said.err.contains(&format!("error: {path}:")), "{name}: {}", said.err);
+        assert!(begin.elapsed() < Duration::from_secs(1), "{name} took {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let said = remuda(&["config", "-f", "/nonexistent.yaml"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("/nonexistent.yaml") && said.err.contains("-f FILE"), "{}", said.err);
+}
+
+#[test]
+fn config_shows_what_a_file_means_with_variables_from_beside_it() {
+    let folder = Folder::new();
+    folder.file(".env", "TAG=7\nCOUNT=2\n");
+    let file = folder.file(
+        "compose.yaml",
+        "services:\n  web:\n    image: redis:${TAG}\n    command: [redis-server]\n    deploy: {replicas: '${COUNT}'}\n",
+    );
+    let said = remuda_with(&["config", "-f", &file, "-s", "shop"], &[("COUNT", "5")]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.starts_with("name: shop\n") && said.out.contains("image: \"redis:7\""), "{}", said.out);
+    assert!(said.out.contains("replicas: 5"), "the environment wins over .env:\n{}", said.out);
+    let said = remuda(&["config", "-f", &file, "-o", "json"]);
+    let spec: remuda_api::spec::StackSpec = serde_json::from_str(&said.out).expect("a stack");
+    assert_eq!(spec.services["web"].image.as_deref(), Some("redis:7"));
+}
+
+#[test]
+fn keys_that_are_understood_but_not_acted_on_are_noted_once() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "compose.yaml",
+        "services:\n  a: {image: x, command: [a], tty: true}\n  b: {image: x, command: [b], tty: true}\n",
+    );
+    let said = remuda(&["config", "-f", &file]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(said.err.matches("note: ").count(), 1, "{}", said.err);
+    assert!(said.err.contains(&format!("note: {file}:2:")), "{}", said.err);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_with_what_to_do() {
+    let folder = Folder::new();
+    let ca = folder.file("ca.pem", other_ca());
+    let key = folder.file("admin.key", "k\n");
+    let words = ["hosts", "--api", "https://127.0.0.1:9", "--ca", &ca, "--key-file", &key];
+    let said = remuda(&words);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("cannot reach the server at https://127.0.0.1:9: connection refused"), "{}", said.err);
+    assert!(said.err.contains("help: ") && said.err.contains("remuda server"), "{}", said.err);
+}

@@ -1,0 +1,206 @@
+//! What a user sees with a real server and no hosts: listings, changes, waiting, refusals.
+
+mod common;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use common::{Folder, Said, other_ca, remuda};
+use remuda_orchestrator::{Server, ServerOptions, start};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// An orchestrator in this process, on a port of its own.
+struct Fleet {
+    server: Option<Server>,
+    runtime: Runtime,
+    folder: Folder,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let (runtime, folder) = (Runtime::new().expect("a runtime"), Folder::new());
+        let options = ServerOptions {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            ..ServerOptions::new(folder.path().join("server"), Ipv4Addr::LOCALHOST)
+        };
+        let server = runtime.block_on(start(options)).expect("a server");
+        Self { server: Some(server), runtime, folder }
+    }
+
+    /// `remuda WORDS` with this fleet's API, CA and key, unless the words say otherwise.
+    fn remuda(&self, words: &[&str]) -> Said {
+        let ready = &self.server.as_ref().expect("it runs").ready;
+        let api = format!("https://{}", ready.listen);
+        let (ca, key) = (ready.ca_path.display().to_string(), ready.key_path.display().to_string());
+        let variables = [("REMUDA_API", api.as_str()), ("REMUDA_CA", ca.as_str()), ("REMUDA_KEY_FILE", key.as_str())];
+        common::remuda_with(words, &variables)
+    }
+
+    fn done(&self, words: &[&str]) -> Said {
+        let said = self.remuda(words);
+        assert_eq!(said.code, 0, "{words:?}: {}", said.err);
+        said
+    }
+
+    fn list(&self, words: &[&str]) -> Vec<Value> {
+        serde_json::from_str(&self.done(&[words, &["-o", "json"]].concat()).out).expect("a JSON array")
+    }
+
+    fn shop(&self, replicas: u32) -> String {
+        let text = format!("services:\n  web:\n    command: [sleep, '1']\n    deploy: {{replicas: {replicas}}}\n");
+        self.folder.file("shop.yaml", text)
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+    }
+}
+
+fn fields(value: &Value) -> String {
+    value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn an_empty_fleet_has_empty_listings() {
+    let fleet = Fleet::new();
+    for listing in ["ps", "services", "stacks", "hosts"] {
+        assert_eq!(fleet.list(&[listing]), Vec::<Value>::new(), "{listing}");
+        assert_eq!(fleet.done(&[listing]).out.lines().count(), 1, "{listing}: a header only");
+    }
+    assert!(fleet.done(&["version"]).out.contains("server 0."));
+}
+
+#[test]
+fn a_stack_that_nobody_can_run_is_explained_and_listed_with_the_contracts_fields() {
+    let fleet = Fleet::new();
+    let said = fleet.remuda(&["up", "-f", &fleet.shop(2), "-s", "shop", "--timeout", "300ms"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("shop/web: 0 of 2 (2 pending)"), "{}", said.err);
+    assert!(said.err.contains("error: not done after 0.3 s") && said.err.contains("2 x "), "{}", said.err);
+    let containers = fleet.list(&["ps", "shop"]);
+    assert_eq!(fields(&containers[0]), "name stack service host ip state health reason pid restarts created");
+    assert_eq!(containers[0]["state"], "pending");
+    assert!(containers[0]["reason"].is_string() && containers[0]["host"].is_null());
+    let services = fleet.list(&["services"]);
+    assert_eq!(fields(&services[0]), "name stack kind vip ports desired running healthy state image generation");
+    assert_eq!(fleet.list(&["ps", "shop/web"]).len(), 2);
+    assert!(fleet.done(&["ps", "-o", "wide"]).out.contains("RESTARTS"));
+}
+
+#[test]
+fn a_plan_says_what_would_change_and_changes_nothing() {
+    let fleet = Fleet::new();
+    let file = fleet.shop(2);
+    let plan = fleet.remuda(&["up", "-f", &file, "-s", "shop", "--plan"]);
+    assert_eq!(plan.code, 2, "{}", plan.err);
+    assert!(plan.out.contains("web"), "{}", plan.out);
+    assert_eq!(fleet.remuda(&["up", "-f", &file, "-s", "shop", "--plan"]).out, plan.out);
+    assert_eq!(fleet.list(&["stacks"]).len(), 0);
+    fleet.done(&["up", "-f", &file, "-s", "shop", "-d"]);
+    let plan = fleet.remuda(&["up", "-f", &file, "-s", "shop", "--plan"]);
+    assert_eq!((plan.code, plan.out.as_str()), (0, "no changes\n"), "{}", plan.err);
+}
+
+#[test]
+fn a_scale_is_all_or_nothing_and_a_stack_goes_when_told() {
+    let fleet = Fleet::new();
+    fleet.done(&["up", "-f", &fleet.shop(1), "-s", "shop", "-d"]);
+    let said = fleet.remuda(&["scale", "shop/web=3", "shop/wbe=1"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("wbe"), "{}", said.err);
+    assert_eq!(fleet.list(&["ps"]).len(), 1);
+    fleet.done(&["scale", "shop/web=3", "-d"]);
+    assert_eq!(fleet.list(&["ps"]).len(), 3);
+    fleet.done(&["scale", "shop/web=0"]);
+    let down = fleet.done(&["down", "shop"]);
+    assert!(down.err.contains("shop is gone"), "{}", down.err);
+    assert_eq!(fleet.list(&["stacks"]).len(), 0);
+    fleet.done(&["wait", "shop", "--for", "gone"]);
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_what_exists() {
+    let fleet = Fleet::new();
+    fleet.done(&["up", "-f", &fleet.shop(1), "-s", "shop", "-d"]);
+    for (words, hint) in [
+        (&["down", "shopp"][..], "`shop`"),
+        (&["ps", "shpo"], "`shop`"),
+        (&["wait", "nothing"], "`shop`"),
+        (&["wait", "shop/wab"], "`web`"),
+        (&["logs", "shop-web-2"], "`shop-web-1`"),
+        (&["exec", "web", "--", "ls"], "`shop/web`"),
+        (&["inspect", "h9"], "`shop/web`"),
+        (&["host", "inspect", "h9"], "none at all yet"),
+        (&["scale", "shop/wep=2"], "`shop/web`"),
+    ] {
+        let said = fleet.remuda(words);
+        assert_eq!(said.code, 1, "{words:?}");
+        assert!(said.err.contains(hint), "{words:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn one_thing_is_inspected_by_name_or_beginning() {
+    let fleet = Fleet::new();
+    fleet.done(&["up", "-f", &fleet.shop(1), "-s", "shop", "-d"]);
+    for (name, found) in [("shop-web-1", "shop-web-1"), ("shop-w", "shop-web-1"), ("shop/web", "web"), ("shop", "shop")]
+    {
+        let thing: Value = serde_json::from_str(&fleet.done(&["inspect", name]).out).expect("an object");
+        assert_eq!(thing["name"], found, "{name}");
+    }
+}
+
+#[test]
+fn a_wrong_key_and_a_wrong_ca_are_told_apart() {
+    let fleet = Fleet::new();
+    let key = fleet.folder.file("wrong.key", "not-this-one\n");
+    let said = fleet.remuda(&["hosts", "--key-file", &key]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("does not know this API key") && said.err.contains(&key), "{}", said.err);
+    let ca = fleet.folder.file("other.pem", other_ca());
+    let said = fleet.remuda(&["hosts", "--ca", &ca]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("not the server of this fleet") && said.err.contains(&ca), "{}", said.err);
+}
+
+#[test]
+fn a_token_is_printed_as_the_line_to_paste() {
+    let fleet = Fleet::new();
+    let line = fleet.done(&["token", "create", "--uses", "3", "--ttl", "1h"]).out;
+    assert!(line.starts_with("echo ") && line.trim_end().ends_with("--token-file -"), "{line}");
+    assert_eq!(line.lines().count(), 1);
+    let token: Value = serde_json::from_str(&fleet.done(&["token", "create", "-o", "json"]).out).expect("an object");
+    assert_eq!(token["uses"], 1);
+}
+
+#[test]
+fn what_happened_is_listed_oldest_first() {
+    let fleet = Fleet::new();
+    fleet.done(&["up", "-f", &fleet.shop(1), "-s", "shop", "-d"]);
+    let events = fleet.list(&["events"]);
+    let ids: Vec<u64> = events.iter().filter_map(|event| event["id"].as_u64()).collect();
+    assert!(ids.len() >= 2 && ids.is_sorted(), "{events:?}");
+    let later = fleet.list(&["events", "--since", &ids[0].to_string()]);
+    assert_eq!(later.len(), ids.len() - 1);
+}
+
+#[test]
+fn what_the_server_refuses_is_listed_completely() {
+    let fleet = Fleet::new();
+    let text = "services:\n  web: {command: [a], ports: ['8080:80']}\n";
+    let file = fleet.folder.file("a.yaml", text);
+    fleet.done(&["up", "-f", &file, "-s", "one", "-d"]);
+    let said = fleet.remuda(&["up", "-f", &file, "-s", "two", "-d"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("8080") && said.err.contains("one"), "{}", said.err);
+    assert_eq!(fleet.list(&["stacks"]).len(), 1);
+}
+
+#[test]
+fn help_needs_no_server() {
+    assert_eq!(remuda(&["hosts", "--help"]).code, 0);
+}
