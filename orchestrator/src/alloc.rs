@@ -24,7 +24,7 @@ const BLOCK_EDGES: [u32; 2] = [0, (1 << (32 - BLOCK_PREFIX)) - 1];
 /// The next free id in 1..=max behind `cursor`, which moves there. None = all are taken.
 pub fn next_id(cursor: &mut u32, max: u32, is_used: impl Fn(u32) -> bool) -> Option<u32> {
     let start = (*cursor).min(max);
-    let found = (start + u32::from(start < max)..=max).chain(1..=start).find(|id| *id != 0 && !is_used(*id))?;
+    let found = (start.saturating_add(1)..=max).chain(1..=start).find(|id| *id != 0 && !is_used(*id))?;
     *cursor = found;
     Some(found)
 }
