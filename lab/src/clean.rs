@@ -154,12 +154,30 @@ pub(crate) fn cgroups() -> Vec<PathBuf> {
     roots.map(|root| Path::new(root).join("remuda")).filter(|path| path.exists()).collect()
 }
 
+/// Cgroups of ours at the end of a branch without a process: somebody ended and did not take them along.
+pub(crate) fn empty_cgroups() -> Vec<PathBuf> {
+    let mut empty = Vec::new();
+    let mut open = cgroups();
+    while let Some(cgroup) = open.pop() {
+        let below = directories(&cgroup);
+        let has_processes = fs::read_to_string(cgroup.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty());
+        if below.is_empty() && !has_processes {
+            empty.push(cgroup);
+        }
+        open.extend(below);
+    }
+    empty
+}
+
+fn directories(of: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(of) else { return Vec::new() };
+    let all = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    all.map(|entry| entry.path()).collect()
+}
+
 /// Removes a cgroup and those below it; the kernel refuses those with processes, which are somebody's.
 fn remove_empty(cgroup: &Path) {
-    let Ok(entries) = fs::read_dir(cgroup) else { return };
-    for entry in entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        remove_empty(&entry.path());
-    }
+    directories(cgroup).iter().for_each(|below| remove_empty(below));
     let _ = fs::remove_dir(cgroup);
 }
 

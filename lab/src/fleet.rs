@@ -182,22 +182,37 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     }
     let last_started = Instant::now();
     wait_for_fleet(state)?;
-    find_servers_agent(&mut state.hosts[0]);
+    find_servers_agent(state);
     Ok(last_started)
 }
 
 /// A server starts the agent of its own host as a process of its own, with a directory below the server's.
-fn find_servers_agent(host: &mut Host) {
-    let below = process::trees(&[host.agent_pid]);
-    let agent = below.into_iter().find(|pid| process::argv(*pid).get(1).is_some_and(|verb| verb == "agent"));
-    let Some(pid) = agent else { return };
-    let argv = process::argv(pid);
-    if let Some(data_dir) = argv.iter().skip_while(|argument| *argument != "--data-dir").nth(1) {
-        host.data_dir = PathBuf::from(data_dir);
+fn find_servers_agent(state: &mut State) {
+    let Some(server) = &state.server else { return };
+    let below = format!("{}/", server.data_dir.display());
+    let data_dir = |argv: &[String]| argv.iter().skip_while(|argument| *argument != "--data-dir").nth(1).cloned();
+    let found = process::all().into_iter().find_map(|pid| {
+        let argv = process::argv(pid);
+        let dir = data_dir(&argv).filter(|dir| dir.starts_with(&below))?;
+        (argv.get(1).map(String::as_str) == Some("agent")).then_some((pid, argv, dir))
+    });
+    let host = state.hosts.iter_mut().find(|host| host.netns == server.netns);
+    if let (Some((pid, argv, dir)), Some(host)) = (found, host) {
+        host.data_dir = PathBuf::from(dir);
         host.admin_socket = host.data_dir.join("admin.sock");
+        host.agent_pid = pid;
+        host.argv = without_token(argv);
     }
-    host.agent_pid = pid;
-    host.argv = argv;
+}
+
+/// A host that has joined has its identity; nobody could feed it a token again.
+fn without_token(argv: Vec<String>) -> Vec<String> {
+    let at = argv.iter().position(|argument| argument == "--token-file");
+    argv.iter()
+        .enumerate()
+        .filter(|(index, _)| at.is_none_or(|at| *index != at && *index != at + 1))
+        .map(|(_, argument)| argument.clone())
+        .collect()
 }
 
 /// The token and the server's address of `echo TOKEN | remuda agent --server ADDR:8443 --token-file -`.
@@ -297,7 +312,7 @@ pub(crate) fn start_again(state: &mut State, who: &str) -> Result<()> {
             server.pid = spawn(host, &server.data_dir, &server.argv, Stdio::null())?;
             host.agent_pid = server.pid;
             wait_for_fleet(state)?;
-            find_servers_agent(&mut state.hosts[0]);
+            find_servers_agent(state);
             Ok(())
         }
         _ => {

@@ -17,7 +17,7 @@ pub fn residue(name: &str) -> Vec<String> {
     );
     left.extend(clean::mounts(name).iter().map(|path| format!("mount {}", path.display())));
     left.extend(clean::pins(name, None).iter().map(|path| format!("pins in {}", path.display())));
-    left.extend(clean::cgroups().iter().map(|path| format!("cgroup {}", path.display())));
+    left.extend(clean::empty_cgroups().iter().map(|path| format!("cgroup {}", path.display())));
     let link = underlay.machine_link();
     if nix::net::if_::if_nametoindex(link.as_str()).is_ok() {
         left.push(format!("interface {link}"));

@@ -67,6 +67,9 @@ struct Up {
     /// Where assignments come from; default: a server, if this tree has one
     #[arg(long, value_enum)]
     source: Option<From>,
+    /// Take target/release/remuda as it is
+    #[arg(long)]
+    no_build: bool,
     /// Print lab.json
     #[arg(long)]
     json: bool,
@@ -122,7 +125,9 @@ fn up(args: &Up) -> Result<()> {
         bail!("`--encryption wireguard` comes with a later issue: this tree does not encrypt between hosts");
     }
     setup::lab()?;
-    cargo::build_remuda()?;
+    if !args.no_build {
+        cargo::build_remuda()?;
+    }
     let started = Instant::now();
     let mut options = Options::new(NAME, args.hosts);
     match args.source {

@@ -21,13 +21,18 @@ pub struct Args {
     /// Clean up at the end instead of leaving the lab running
     #[arg(long)]
     once: bool,
+    /// Take target/release/remuda as it is
+    #[arg(long)]
+    no_build: bool,
 }
 
 const HOSTS: usize = 3;
 
 pub fn run(args: &Args) -> Result<()> {
     setup::demo()?;
-    cargo::build_remuda()?;
+    if !args.no_build {
+        cargo::build_remuda()?;
+    }
     // What an earlier demo left running, or left half done.
     Lab::down(NAME)?;
     let options = Options::new(NAME, HOSTS);
