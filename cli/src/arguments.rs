@@ -18,7 +18,7 @@ use crate::connection::ConnectionArgs;
     disable_help_subcommand = true,
     max_term_width = 110,
     after_help = "Examples:
-  remuda server                        start a fleet here; it prints the line to run on further hosts
+  remuda server                        start a fleet here; prints the line for further hosts
   remuda up -f compose.yaml -s shop    run a stack and follow until it is up
   remuda ps shop                       its containers, where they are and how they are
   remuda scale shop/web=6              more of one service

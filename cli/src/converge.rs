@@ -8,15 +8,13 @@ use tokio::time::timeout_at;
 use crate::client::{Client, EventStream, Refusal};
 use crate::display::Display;
 use crate::failure::{Failure, Outcome};
+use crate::patience::{Patience, Verdict};
 use crate::progress::{Progress, Scope, Seen, Want, measure};
 
 /// `--timeout` where nothing is said.
 pub const DEFAULT_TIMEOUT: &str = "60s";
 /// A watch that is silent for this long is asked again: the connection may be dead without saying so.
 const SILENCE_LIMIT: Duration = Duration::from_secs(5);
-/// How long hosts may take to say that they have published a change whose containers all run. One that is busy with
-/// something else must not hold this up.
-const PUBLISH_LIMIT: Duration = Duration::from_secs(3);
 /// First and last pause before a lost server is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(2);
@@ -95,27 +93,24 @@ async fn watch(
     pause: &mut Duration,
 ) -> Result<(), Failure> {
     let mut ticks = client.events(&["watch"], &[]).await.map_err(Refusal::into_failure)?;
-    let mut has_run_since = None;
+    let mut patience = Patience::new(goals.iter().all(|goal| goal.generation == 0));
+    // The first tick comes at once.
+    let mut limit = SILENCE_LIMIT;
     loop {
-        // The first tick comes at once.
-        next_tick(&mut ticks, has_run_since).await?;
+        next_tick(&mut ticks, limit).await?;
         let seen = look(client).await?;
         *pause = RETRY_FIRST;
         let progress: Vec<Progress> =
             goals.iter().map(|goal| measure(&goal.scope, goal.want, goal.generation, &seen)).collect();
         progress.iter().for_each(|progress| display.show(progress));
-        let is_done = progress.iter().all(Progress::is_done);
-        has_run_since = match progress.iter().all(Progress::has_containers) {
-            true => has_run_since.or(Some(Instant::now())),
-            false => None,
-        };
-        let is_late = has_run_since.is_some_and(|since| since.elapsed() >= PUBLISH_LIMIT);
-        if is_late && !is_done {
+        let verdict = patience.judge(&progress, Instant::now());
+        if verdict == Verdict::DoneButLate {
             display.say(&format!("note: {}", late(&progress)));
         }
         *last = Some(progress);
-        if is_done || is_late {
-            return Ok(());
+        match verdict {
+            Verdict::Done | Verdict::DoneButLate => return Ok(()),
+            Verdict::Again(after) => limit = after.min(SILENCE_LIMIT),
         }
     }
 }
@@ -128,9 +123,8 @@ fn late(progress: &[Progress]) -> String {
     format!("{} has not confirmed the change yet (`remuda host inspect` shows its generation)", hosts.join(", "))
 }
 
-/// Returns when something changed, after silence, or when hosts have had long enough to publish.
-async fn next_tick(ticks: &mut EventStream, has_run_since: Option<Instant>) -> Result<(), Failure> {
-    let limit = has_run_since.map_or(SILENCE_LIMIT, |since| PUBLISH_LIMIT.saturating_sub(since.elapsed()));
+/// Returns when something changed, or nothing for `limit`.
+async fn next_tick(ticks: &mut EventStream, limit: Duration) -> Result<(), Failure> {
     match tokio::time::timeout(limit, ticks.next()).await {
         Ok(Some(Ok(_))) => {
             ticks.skip_ready();

@@ -19,6 +19,7 @@ mod fault;
 mod listing;
 mod logging;
 mod name;
+mod patience;
 mod progress;
 mod quantity;
 mod rows;

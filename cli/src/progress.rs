@@ -52,6 +52,8 @@ pub struct ServiceProgress {
     pub others: BTreeMap<String, u32>,
     /// Why they are not, each reason once, with how many containers give it.
     pub reasons: BTreeMap<String, u32>,
+    /// How often its containers have been started again so far.
+    pub restarts: u32,
 }
 
 /// Measures what `scope` lacks. `generation`: hosts must have got this far (0 = any).
@@ -71,6 +73,15 @@ impl Progress {
     /// Every container is as wanted; some hosts may still have to publish that.
     pub fn has_containers(&self) -> bool {
         self.services.iter().all(ServiceProgress::is_done)
+    }
+
+    /// Some container has failed and waits for its next start.
+    pub fn has_failed(&self) -> bool {
+        self.services.iter().any(|service| service.others.contains_key("failed"))
+    }
+
+    pub fn restarts(&self) -> u32 {
+        self.services.iter().map(|service| service.restarts).sum()
     }
 
     /// One line each: `shop/web: 2 pending: no host has …`.
@@ -144,6 +155,7 @@ fn measure_service(stack: &str, name: &str, want: Want, seen: &Seen) -> ServiceP
 
 impl ServiceProgress {
     fn count(&mut self, container: &Container, want: Want) {
+        self.restarts += container.restarts;
         if is_as_wanted(container, want) {
             self.done += 1;
             return;
@@ -156,7 +168,8 @@ impl ServiceProgress {
             state => word(&state),
         };
         *self.others.entry(state).or_default() += 1;
-        if let Some(reason) = &container.reason {
+        // Why something that shall go has not come up is of no interest.
+        if let (Some(reason), false) = (&container.reason, want == Want::Gone) {
             *self.reasons.entry(reason.clone()).or_default() += 1;
         }
     }
@@ -311,6 +324,17 @@ mod tests {
             hosts: vec![],
         };
         assert!(measure(&scope(), Want::Healthy, 0, &seen).is_done());
+    }
+
+    #[test]
+    fn failures_and_restarts_are_seen() {
+        let mut again = container("web", 1, UP, None);
+        again.restarts = 2;
+        let failed = container("web", 2, ContainerState::Failed, Some("exited with code 3"));
+        let seen = Seen { services: vec![service("web", 2)], containers: vec![again, failed], hosts: vec![] };
+        let progress = measure(&scope(), Want::Healthy, 0, &seen);
+        assert_eq!((progress.has_failed(), progress.restarts()), (true, 2));
+        assert!(measure(&scope(), Want::Gone, 0, &seen).reasons().is_empty());
     }
 
     #[test]

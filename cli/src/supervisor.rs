@@ -44,8 +44,12 @@ impl Supervisor {
     pub async fn keep(self) {
         let mut pause = PAUSE_FIRST;
         loop {
+            let was_member = self.is_member();
             if let Err(error) = other_agent_ended(&self.data_dir).await {
                 tracing::warn!("cannot see whether an agent runs already: {error}");
+            }
+            if was_member && !self.is_member() {
+                return tracing::info!("this host has left the fleet: its agent is not started again");
             }
             let started = Instant::now();
             match self.run_once().await {
@@ -63,8 +67,13 @@ impl Supervisor {
         }
     }
 
+    /// Has joined, and has not left.
+    fn is_member(&self) -> bool {
+        self.data_dir.join(JOINED_FILE).exists()
+    }
+
     async fn run_once(&self) -> Result<ExitStatus, Failure> {
-        let token = match self.data_dir.join(JOINED_FILE).exists() {
+        let token = match self.is_member() {
             true => None,
             false => Some(self.token().await?),
         };
@@ -111,7 +120,7 @@ async fn other_agent_ended(data_dir: &Path) -> io::Result<()> {
     tracing::info!("the agent of this host runs already (process {}): it goes on", pid.trim());
     // A lock is granted the moment its holder dies, whoever its parent was.
     let waited = tokio::task::spawn_blocking(move || Flock::lock(file, FlockArg::LockShared).map(drop)).await;
-    tracing::warn!("the agent of this host ended: starting it again");
+    tracing::warn!("the agent of this host has ended");
     waited.map_err(io::Error::other)?.map_err(|(_, error)| error.into())
 }
 

@@ -15,6 +15,8 @@ pub const EXAMPLES: &str = "Examples:
 
 /// An agent started for this alone opens its socket within a second; a loaded machine needs longer.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// An agent that has left ends within this.
+const END_LIMIT: Duration = Duration::from_secs(5);
 /// How often the socket of an agent that is starting is tried.
 const TRY_EVERY: Duration = Duration::from_millis(50);
 
@@ -79,7 +81,13 @@ async fn leave_alone(data_dir: &Path, socket: &Path) -> Result<(), Failure> {
             }),
         }
     }
-    ask(socket).await
+    ask(socket).await?;
+    // Its identity is the last thing it forgets.
+    match tokio::time::timeout(END_LIMIT, agent).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(error))) => Err(Failure::new(format!("could not leave: {error:#}"))),
+        Ok(Err(_)) | Err(_) => Err(Failure::new("the agent that should clean up did not end as it should")),
+    }
 }
 
 /// Nobody listens at the discard port of this host: leaving by force needs no server.

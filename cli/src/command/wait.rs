@@ -30,7 +30,11 @@ pub async fn run(args: Args, client: &Client) -> Outcome {
         Want::Healthy => "healthy",
         Want::Gone => "gone",
     };
-    let done = format!("{} is {state}", args.name);
+    let name = match &scope.services {
+        Some(services) => format!("{}/{}", scope.stack, services.join(",")),
+        None => scope.stack.clone(),
+    };
+    let done = format!("{name} is {state}");
     converge(client, &[Goal { scope, want: args.want, generation: 0, timeout: args.timeout, done }]).await
 }
 
