@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// An agent that was asked to stop has this long.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// A server notices within this that its agent has ended.
+const SUPERVISOR_LIMIT: Duration = Duration::from_secs(1);
 const LOG: &str = "remuda.log";
 /// MTU of the lab's uplinks is 1500, the tunnel takes 50.
 const ENDPOINT_MTU: u32 = 1450;
@@ -131,16 +133,18 @@ fn start_from_files(state: &mut State) -> Result<Instant> {
     Ok(last_started)
 }
 
-/// Without an orchestrator to ask, a host is ready when its agent has done all that its file says.
+/// Waits until the agent has done all that it was told.
 fn wait_for_dataplane(host: &Host) -> Result<()> {
     let what = format!("host {} is ready", host.name);
-    wait_for(&what, READY_LIMIT, || {
-        still_runs(host)?;
+    let waited = wait_for(&what, READY_LIMIT, || {
+        if let Err(ended) = still_runs(host) {
+            return Ok(Some(Err(ended)));
+        }
         let status = ask(&host.admin_socket, "status")?;
         let is_done = status["generation"] == status["wanted_generation"] && status["generation"] != 0;
-        if is_done && netns::has_link(&host.netns, "remuda0") { Ok(Some(())) } else { bail!("{status}") }
-    })
-    .or_else(|error| bail!("{error:#}\n{}", last_log(&host.data_dir, 20)))
+        if is_done && netns::has_link(&host.netns, "remuda0") { Ok(Some(Ok(()))) } else { bail!("{status}") }
+    });
+    waited.and_then(|done| done).or_else(|error| bail!("{error:#}\n{}", last_log(&host.data_dir, 20)))
 }
 
 /// One question to an agent's admin socket: `status`, `counters`, `plan`, …
@@ -173,10 +177,13 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     state.key_file = Some(first.data_dir.join("admin.key"));
     state.server = Some(Server { pid, netns: first.netns.clone(), data_dir: first.data_dir.clone(), argv });
     let join = wait_for("the server prints its join line", READY_LIMIT, || {
-        still_runs(&state.hosts[0])?;
-        Ok(join_line(&fs::read_to_string(state.hosts[0].data_dir.join(LOG))?))
-    })
-    .or_else(|error| bail!("{error:#}\n{}", last_log(&state.hosts[0].data_dir, 20)))?;
+        if let Err(ended) = still_runs(&state.hosts[0]) {
+            return Ok(Some(Err(ended)));
+        }
+        Ok(join_line(&fs::read_to_string(state.hosts[0].data_dir.join(LOG))?).map(Ok))
+    });
+    let join =
+        join.and_then(|join| join).or_else(|error| bail!("{error:#}\n{}", last_log(&state.hosts[0].data_dir, 20)))?;
     for host in &mut state.hosts[1..] {
         join_host(host, &join)?;
     }
@@ -241,22 +248,20 @@ fn join_host(host: &mut Host, join: &Join) -> Result<()> {
     Ok(())
 }
 
-/// Asks the API, as a user would, until every host is ready; learns their node ids.
+/// Asks the API, as a user would, until every host that should run is ready; learns node ids.
 fn wait_for_fleet(state: &mut State) -> Result<()> {
-    let listed = wait_for("every host is ready", READY_LIMIT, || {
-        state.hosts.iter().try_for_each(still_runs)?;
+    let waited = wait_for("every host is ready", READY_LIMIT, || {
+        if let Err(ended) = state.hosts.iter().try_for_each(still_runs) {
+            return Ok(Some(Err(ended)));
+        }
         let hosts = list_hosts(state)?;
         let ready = hosts.iter().filter(|host| host["state"] == "ready").count();
         if ready < state.hosts.len() {
             bail!("{ready} of {} hosts ready", state.hosts.len());
         }
-        Ok(Some(hosts))
+        Ok(Some(Ok(hosts)))
     });
-    let listed = listed.or_else(|error| {
-        let logs: Vec<String> =
-            state.hosts.iter().map(|host| format!("--- {}\n{}", host.name, last_log(&host.data_dir, 12))).collect();
-        bail!("{error:#}\n{}", logs.join("\n"))
-    })?;
+    let listed = waited.and_then(|listed| listed).or_else(|error| bail!("{error:#}\n{}", last_logs(state)))?;
     for host in &mut state.hosts {
         let found = listed.iter().find(|listed| listed["name"] == host.name.as_str());
         let node_id = found.and_then(|listed| node_id(&listed["node_id"]));
@@ -264,6 +269,19 @@ fn wait_for_fleet(state: &mut State) -> Result<()> {
         host.bpf_dir.set_file_name(host.node_id.to_string());
     }
     Ok(())
+}
+
+/// Waits until the server lists this host as ready.
+fn wait_listed(state: &State, name: &str) -> Result<()> {
+    wait_for(&format!("the server lists {name} as ready"), READY_LIMIT, || {
+        let is_ready = list_hosts(state)?.iter().any(|host| host["name"] == name && host["state"] == "ready");
+        Ok(is_ready.then_some(()))
+    })
+}
+
+fn last_logs(state: &State) -> String {
+    let logs = state.hosts.iter().map(|host| format!("--- {}\n{}", host.name, last_log(&host.data_dir, 12)));
+    logs.collect::<Vec<_>>().join("\n")
 }
 
 fn node_id(value: &Value) -> Option<u32> {
@@ -292,8 +310,16 @@ pub(crate) fn pid_of(state: &State, who: &str) -> Result<u32> {
 }
 
 /// Asks the process to end, and waits.
-pub(crate) fn stop(state: &State, who: &str) -> Result<()> {
-    let pid = pid_of(state, who)?;
+pub(crate) fn stop(state: &mut State, who: &str) -> Result<()> {
+    end(who, pid_of(state, who)?)?;
+    // A server that was restarted meanwhile takes an agent that ends for one it should replace; once.
+    if is_servers_host(state, who) && supervised_again(state).is_ok() {
+        end(who, pid_of(state, who)?)?;
+    }
+    Ok(())
+}
+
+fn end(who: &str, pid: u32) -> Result<()> {
     if !process::is_alive(pid) {
         return Ok(());
     }
@@ -301,27 +327,46 @@ pub(crate) fn stop(state: &State, who: &str) -> Result<()> {
     wait_for(&format!("{who} stops"), STOP_LIMIT, || Ok((!process::is_alive(pid)).then_some(())))
 }
 
+fn is_servers_host(state: &State, who: &str) -> bool {
+    let host = state.hosts.iter().find(|host| host.name == who);
+    host.is_some_and(|host| state.server.as_ref().is_some_and(|server| server.netns == host.netns))
+}
+
+/// Waits for a moment whether the server starts its host's agent again.
+fn supervised_again(state: &mut State) -> Result<()> {
+    wait_for("the server starts an agent", SUPERVISOR_LIMIT, || {
+        find_servers_agent(state);
+        let server = state.server.as_ref().context("a server")?;
+        let host = state.hosts.iter().find(|host| host.netns == server.netns).context("its host")?;
+        Ok(process::is_alive(host.agent_pid).then_some(()))
+    })
+}
+
 /// Starts it as it was started, without a token: it has its identity.
 pub(crate) fn start_again(state: &mut State, who: &str) -> Result<()> {
     if process::is_alive(pid_of(state, who)?) {
         bail!("{who} runs already");
     }
-    match &mut state.server {
-        Some(server) if who == "server" => {
-            let host = state.hosts.iter_mut().find(|host| host.netns == server.netns).context("the server's host")?;
-            server.pid = spawn(host, &server.data_dir, &server.argv, Stdio::null())?;
-            host.agent_pid = server.pid;
-            wait_for_fleet(state)?;
-            find_servers_agent(state);
-            Ok(())
-        }
-        _ => {
-            let index = state.hosts.iter().position(|host| host.name == who).context("no such host")?;
-            let host = &mut state.hosts[index];
-            host.agent_pid = spawn(host, &host.data_dir, &host.argv, Stdio::null())?;
-            if state.api.is_some() { wait_for_fleet(state) } else { wait_for_dataplane(&state.hosts[index]) }
-        }
+    if who == "server" {
+        return start_server_again(state);
     }
+    if !(is_servers_host(state, who) && supervised_again(state).is_ok()) {
+        let host = state.hosts.iter_mut().find(|host| host.name == who).context("no such host")?;
+        host.agent_pid = spawn(host, &host.data_dir, &host.argv, Stdio::null())?;
+    }
+    wait_for_dataplane(state.hosts.iter().find(|host| host.name == who).context("no such host")?)?;
+    if state.api.is_some() { wait_listed(state, who) } else { Ok(()) }
+}
+
+fn start_server_again(state: &mut State) -> Result<()> {
+    let server = state.server.as_mut().context("this lab has no server")?;
+    let host = state.hosts.iter().find(|host| host.netns == server.netns).context("the server's host")?;
+    server.pid = spawn(host, &server.data_dir, &server.argv, Stdio::null())?;
+    wait_for("the server answers", READY_LIMIT, || list_hosts(state).map(Some))?;
+    find_servers_agent(state);
+    let names: Vec<String> =
+        state.hosts.iter().filter(|h| process::is_alive(h.agent_pid)).map(|h| h.name.clone()).collect();
+    names.iter().try_for_each(|name| wait_listed(state, name))
 }
 
 /// The last lines of a process's log.

@@ -177,7 +177,9 @@ impl Lab {
 
     /// Ends `server` or a host's agent as an init system would; containers go on.
     pub fn stop(&mut self, who: &str) -> Result<()> {
-        fleet::stop(&self.state, who)
+        let stopped = fleet::stop(&mut self.state, who);
+        self.save()?;
+        stopped
     }
 
     /// Ends it without a word, as a crash would.
@@ -188,8 +190,9 @@ impl Lab {
 
     /// Starts `server` or a host's agent again, as it was started first, and waits until it is ready.
     pub fn start(&mut self, who: &str) -> Result<()> {
-        fleet::start_again(&mut self.state, who)?;
-        self.save()
+        let started = fleet::start_again(&mut self.state, who);
+        self.save()?;
+        started
     }
 
     /// File mode: what the host is told now.

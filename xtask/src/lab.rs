@@ -200,7 +200,14 @@ fn exec(host: &str, argv: &[String]) -> Result<()> {
     let lab = Lab::open(NAME)?;
     let (program, args) = argv.split_first().context("no command given")?;
     let mut command = netns::command(&lab.netns(host)?, program)?;
+    command.env("PATH", with_our_programs()?);
     let status =
         command.args(args).envs(lab.state.env()).status().with_context(|| format!("cannot start {program}"))?;
     std::process::exit(status.code().unwrap_or(1))
+}
+
+/// PATH with target/release in front, so that `remuda` and `shop` are found on a host as well.
+fn with_our_programs() -> Result<std::ffi::OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Ok(std::env::join_paths(std::iter::once(cargo::at("target/release")).chain(std::env::split_paths(&path)))?)
 }
