@@ -23,15 +23,21 @@ impl Names {
         Names { server: None, host_ips: host_ips.into_iter().collect(), published: None }
     }
 
-    /// The generation that is answered now; 0 = none, or the units that are `gone` changed since.
-    pub fn generation(&self, gone: &BTreeSet<u32>) -> u64 {
-        self.published.as_ref().filter(|(_, published)| published == gone).map_or(0, |(generation, _)| *generation)
+    /// The generation that is answered now; 0 = none, or the `unlisted` endpoints changed since.
+    pub fn generation(&self, unlisted: &BTreeSet<u32>) -> u64 {
+        self.published.as_ref().filter(|(_, published)| published == unlisted).map_or(0, |(generation, _)| *generation)
     }
 
-    /// Answers from this assignment from now on, leaving out endpoints that are `gone`. The first call starts the
+    /// Answers from this assignment from now on, leaving out `unlisted` endpoints. The first call starts the
     /// server; an error says what is in its way, and the next call tries again.
-    pub fn publish(&mut self, assignment: &Assignment, dns_ip: Ipv4Addr, gone: &BTreeSet<u32>) -> Result<(), String> {
-        let local = Local { host_ips: self.host_ips.iter().copied().collect(), gone: gone.iter().copied().collect() };
+    pub fn publish(
+        &mut self,
+        assignment: &Assignment,
+        dns_ip: Ipv4Addr,
+        unlisted: &BTreeSet<u32>,
+    ) -> Result<(), String> {
+        let local =
+            Local { host_ips: self.host_ips.iter().copied().collect(), gone: unlisted.iter().copied().collect() };
         let view = View::build(assignment, &local);
         match &self.server {
             Some((ip, server)) if *ip == dns_ip => server.publish(view),
@@ -42,7 +48,7 @@ impl Names {
                 self.server = Some((dns_ip, server));
             }
         }
-        self.published = Some((assignment.generation, gone.clone()));
+        self.published = Some((assignment.generation, unlisted.clone()));
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
@@ -119,8 +120,23 @@ fn space(path: &Path) -> Result<(), Obstacle> {
     )))
 }
 
+/// How long an agent that is ending may hold its lock: a supervisor starts the next one at once.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// flock(2) knows no time limit, so it is asked again.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
 /// A lock of the kernel's, gone with its process: a pid left behind by a crash is in nobody's way.
 fn lock(path: &Path) -> Result<Lock, Obstacle> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match try_lock(path) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(LOCK_RETRY),
+            result => return result,
+        }
+    }
+}
+
+fn try_lock(path: &Path) -> Result<Lock, Obstacle> {
     let failed = |error: io::Error| Obstacle(format!("{}: {error}", path.display()));
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

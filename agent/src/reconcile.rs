@@ -184,9 +184,9 @@ impl Reconciler {
     async fn round(&mut self) -> Result<Round, String> {
         let Some(whole) = self.current.desired.clone() else { return Ok(Round::Settled(None)) };
         let units = self.parts.runtimes.observe().await;
-        let gone = whole.gone(&units);
-        let desired = whole.without(&gone);
-        let observed = self.observe(units, &gone).await?;
+        let unlisted = whole.unlisted(&units);
+        let desired = whole.without(&unlisted, &units);
+        let observed = self.observe(units, &unlisted).await?;
         let now_ms = now_ms();
         self.history.note(&observed.units, now_ms);
         let plan = plan(&desired, &observed, &self.history, self.current.synced, now_ms);
@@ -200,16 +200,16 @@ impl Reconciler {
             let again_ms = [plan.again_ms, self.failures.next_ms()].into_iter().flatten().min();
             return Ok(Round::Settled(again_ms));
         }
-        self.carry_out(due, &gone).await;
+        self.carry_out(due, &unlisted).await;
         Ok(Round::Again)
     }
 
-    async fn observe(&self, units: BTreeMap<String, Unit>, gone: &BTreeSet<u32>) -> Result<Observed, String> {
+    async fn observe(&self, units: BTreeMap<String, Unit>, unlisted: &BTreeSet<u32>) -> Result<Observed, String> {
         let mut kernel = self.parts.kernel.lock().await;
         let kernel = kernel.as_mut().ok_or("this host has left the fleet")?;
         let kernel = kernel.observe().await.map_err(|error| error.to_string())?;
         self.parts.problems.clear("observe");
-        let names_generation = self.parts.names.lock().await.generation(gone);
+        let names_generation = self.parts.names.lock().await.generation(unlisted);
         Ok(Observed { kernel, units, names_generation })
     }
 
@@ -229,7 +229,7 @@ impl Reconciler {
     }
 
     /// Does the steps in order. A step that fails keeps back only what needs it: the rest of its unit, or the names.
-    async fn carry_out(&mut self, actions: Vec<Action>, gone: &BTreeSet<u32>) {
+    async fn carry_out(&mut self, actions: Vec<Action>, unlisted: &BTreeSet<u32>) {
         let mut stuck = Stuck::default();
         let mut actions = actions.as_slice();
         while let Some(first) = actions.first() {
@@ -245,7 +245,7 @@ impl Reconciler {
             for chunk in now.chunks(UNITS_AT_ONCE) {
                 let results = match kind_is_of_runtime {
                     true => self.carry_out_together(chunk).await,
-                    false => vec![self.carry_out_one(first, gone).await],
+                    false => vec![self.carry_out_one(first, unlisted).await],
                 };
                 chunk.iter().zip(results).for_each(|(action, result)| self.note(action, result, &mut stuck));
             }
@@ -279,13 +279,13 @@ impl Reconciler {
         results
     }
 
-    async fn carry_out_one(&self, action: &Action, gone: &BTreeSet<u32>) -> Result<(), String> {
+    async fn carry_out_one(&self, action: &Action, unlisted: &BTreeSet<u32>) -> Result<(), String> {
         let parts = &self.parts;
         match action {
             Action::PublishNames { .. } => {
                 let assignment = self.current.assignment.as_ref().ok_or("there is no assignment")?;
                 let dns_ip = self.current.desired.as_ref().ok_or("there is no assignment")?.host.dns_ip;
-                parts.names.lock().await.publish(assignment, dns_ip, gone)
+                parts.names.lock().await.publish(assignment, dns_ip, unlisted)
             }
             action => {
                 let netns = action.unit().and_then(|unit| parts.runtimes.namespace(unit));

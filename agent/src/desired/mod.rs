@@ -87,20 +87,27 @@ pub fn desired(assignment: &Assignment, uplinks: &[String]) -> Result<Desired, V
 }
 
 impl Desired {
-    /// Endpoints of this host that do not run, whatever the fleet still believes.
-    pub fn gone(&self, units: &BTreeMap<String, Unit>) -> BTreeSet<u32> {
-        let runs = |name: &str| {
-            let state = units.get(name).map(|unit| &unit.state);
-            matches!(state, Some(UnitState::Running { .. } | UnitState::Stopping { .. }))
+    /// Endpoints of this host that take no new flows, whatever the fleet still believes: their unit does not run, or
+    /// is about to be stopped or replaced.
+    pub fn unlisted(&self, units: &BTreeMap<String, Unit>) -> BTreeSet<u32> {
+        let serves = |name: &String| {
+            let (Some(wanted), Some(unit)) = (self.units.get(name), units.get(name)) else { return false };
+            let is_current = !wanted.stop && unit.spec_revision == wanted.spec.spec_revision;
+            is_current && matches!(unit.state, UnitState::Running { .. })
         };
-        self.endpoints.iter().filter(|(name, id)| **id != 0 && !runs(name)).map(|(_, id)| *id).collect()
+        self.endpoints.iter().filter(|(name, id)| **id != 0 && !serves(name)).map(|(_, id)| *id).collect()
     }
 
-    /// The same without backends that are `gone`.
-    pub fn without(&self, gone: &BTreeSet<u32>) -> Desired {
+    /// The same with `unlisted` endpoints in no list; as backends they drain while their unit still runs.
+    pub fn without(&self, unlisted: &BTreeSet<u32>, units: &BTreeMap<String, Unit>) -> Desired {
+        let lives = |unit: &Unit| matches!(unit.state, UnitState::Running { .. } | UnitState::Stopping { .. });
+        let living: BTreeSet<u32> =
+            self.endpoints.iter().filter(|(name, _)| units.get(*name).is_some_and(lives)).map(|(_, id)| *id).collect();
         let mut rest = self.clone();
-        rest.backends.retain(|id, _| !gone.contains(id));
-        rest.frontends.values_mut().for_each(|frontend| frontend.backends.retain(|id| !gone.contains(id)));
+        rest.backends.retain(|id, _| !unlisted.contains(id) || living.contains(id));
+        let draining = rest.backends.iter_mut().filter(|(id, _)| unlisted.contains(id));
+        draining.for_each(|(_, backend)| backend.draining = true);
+        rest.frontends.values_mut().for_each(|frontend| frontend.backends.retain(|id| !unlisted.contains(id)));
         rest
     }
 }

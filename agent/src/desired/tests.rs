@@ -125,14 +125,41 @@ fn a_host_port_leads_to_its_own_container_only() {
     assert_eq!((frontend.target_port, frontend.backends.as_slice()), (53, &[11][..]));
 }
 
+/// shop-web-1 as its holder tells it.
+fn web_1(state: UnitState, spec_revision: u64) -> BTreeMap<String, Unit> {
+    let (name, ip) = ("shop-web-1".to_owned(), None);
+    let (restarts, started_ms, exited_ms, plugged) = (0, 1, 0, true);
+    let unit = Unit { name: name.clone(), spec_revision, ip, state, restarts, started_ms, exited_ms, plugged };
+    BTreeMap::from([(name, unit)])
+}
+
 #[test]
 fn a_local_container_that_does_not_run_is_no_backend_however_the_fleet_lists_it() {
     let desired = ok(&two_hosts());
-    let gone = desired.gone(&BTreeMap::new());
-    assert_eq!(gone, BTreeSet::from([11]));
-    let without = desired.without(&gone);
-    assert_eq!(without.backends.keys().collect::<Vec<_>>(), [&12]);
-    assert!(without.frontends.values().all(|frontend| frontend.backends == [12]));
+    for units in [BTreeMap::new(), web_1(UnitState::Created, 1)] {
+        let unlisted = desired.unlisted(&units);
+        assert_eq!(unlisted, BTreeSet::from([11]));
+        let without = desired.without(&unlisted, &units);
+        assert_eq!(without.backends.keys().collect::<Vec<_>>(), [&12]);
+        assert!(without.frontends.values().all(|frontend| frontend.backends == [12]));
+    }
+}
+
+#[test]
+fn a_local_container_about_to_be_replaced_leaves_the_lists_and_drains() {
+    let desired = ok(&two_hosts());
+    for units in [web_1(UnitState::Running { pid: 9 }, 0), web_1(UnitState::Stopping { pid: 9 }, 1)] {
+        let without = desired.without(&desired.unlisted(&units), &units);
+        assert!(without.backends[&11].draining && !without.backends[&12].draining);
+        assert!(without.frontends.values().all(|frontend| frontend.backends == [12]));
+    }
+}
+
+#[test]
+fn a_running_local_container_serves() {
+    let desired = ok(&two_hosts());
+    let units = web_1(UnitState::Running { pid: 9 }, 1);
+    assert_eq!(desired.without(&desired.unlisted(&units), &units), desired);
 }
 
 #[test]

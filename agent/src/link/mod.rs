@@ -77,10 +77,9 @@ pub(crate) fn spawn(
     identity: Arc<Identity>,
     agent: &Agent,
 ) {
-    let facts = {
-        let (options, uplinks) = (options.clone(), uplinks.clone());
-        move || facts(&options, &uplinks)
-    };
+    let (options, uplinks) = (options.clone(), uplinks.clone());
+    // Addresses come and go; while they cannot be read, the last known ones stand.
+    let facts = move || facts(&options, &crate::facts::uplinks(&options).unwrap_or_else(|_| uplinks.clone()));
     tasks.spawn(report::run(identity.client(), agent.clone(), facts));
     tasks.spawn(orders::run(identity.client(), agent.clone()));
     tasks.spawn(identity.renew_in_time(agent.parts.problems.clone()));
@@ -112,10 +111,12 @@ impl Patience {
 
 /// A refusal or failure in words, with every cause.
 pub(crate) fn words(status: &tonic::Status) -> String {
-    let mut text = status.message().to_owned();
+    let mut text = status.message().split(": https://").next().unwrap_or_default().to_owned();
     let mut cause = std::error::Error::source(status);
     while let Some(deeper) = cause {
+        // rustls adds a link to its manual.
         let line = deeper.to_string();
+        let line = line.split(": https://").next().unwrap_or_default().to_owned();
         if !text.contains(&line) {
             text = if text.is_empty() { line } else { format!("{text}: {line}") };
         }
