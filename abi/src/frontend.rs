@@ -100,7 +100,7 @@ impl RingSlot {
     pub const fn new(backend_id: u32, previous_node_ids: [u16; 3]) -> RingSlot {
         let [a, b, c] = previous_node_ids;
         RingSlot(
-            (backend_id as u64 & BACKEND_ID_MAX as u64)
+            (backend_id as u64 & SLOT_ID_MASK)
                 | ((a as u64 & 0x7fff) << 19)
                 | ((b as u64 & 0x7fff) << 34)
                 | ((c as u64 & 0x7fff) << 49),
@@ -108,7 +108,7 @@ impl RingSlot {
     }
     #[inline(always)]
     pub const fn backend_id(self) -> u32 {
-        self.0 as u32 & BACKEND_ID_MAX
+        (self.0 & SLOT_ID_MASK) as u32
     }
     #[inline(always)]
     pub const fn previous_node_ids(self) -> [u16; 3] {
@@ -116,8 +116,11 @@ impl RingSlot {
     }
 }
 
-/// Backend ids fit a ring slot.
-pub const BACKEND_ID_MAX: u32 = (1 << 19) - 1;
+/// Map BACKENDS has an element for every id from 0 to here: 3 MB, and a look-up that costs nothing.
+pub const BACKEND_ID_MAX: u32 = (1 << 17) - 1;
+/// A ring slot has room for 19 bits.
+const SLOT_ID_MASK: u64 = (1 << 19) - 1;
+const _: () = assert!(BACKEND_ID_MAX as u64 <= SLOT_ID_MASK);
 /// The sizes a ring may have, smallest first; a raise repeats each old slot four times.
 pub const RING_SIZES: [u32; 3] = [4093, 16_372, 65_488];
 

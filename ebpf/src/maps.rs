@@ -51,9 +51,9 @@ static FRONTENDS4: HashMap<FrontendKey, Frontend, 65536, LAZY> = HashMap::new();
 /// One bit per published port, TCP then UDP. Written by the agent.
 #[btf_map]
 static PUBLISHED: Array<u64, { PUBLISHED_WORDS as usize }> = Array::new();
-/// Backend id -> backend. Written by the agent; the loader may set another size.
+/// Backend id -> backend. Written by the agent.
 #[btf_map]
-static BACKENDS: Array<Backend, 65536> = Array::new();
+static BACKENDS: Array<Backend, { BACKEND_ID_MAX as usize + 1 }> = Array::new();
 /// Lists of backend ids, back to back. Written by the agent; the loader may set another size.
 #[btf_map]
 static LISTS: Array<u32, 131072> = Array::new();

@@ -10,8 +10,9 @@ use ipnetwork::Ipv4Network;
 
 /// Node ids fit the three previous owners of a ring slot, 15 bits each (`abi/src/frontend.rs`).
 pub const NODE_ID_MAX: u32 = (1 << 15) - 1;
-/// Endpoint ids are backend ids, and those fit a ring slot's 19 bits; the wire has room for 24.
-pub const ENDPOINT_ID_MAX: u32 = (1 << 19) - 1;
+/// Endpoint ids are backend ids, and the kernel map of those has so many (`abi/src/frontend.rs`); the wire has room
+/// for 24 bits.
+pub const ENDPOINT_ID_MAX: u32 = (1 << 17) - 1;
 /// Services and published ports share one space: a VIP's frontend has its service's id. Agents use the upper half
 /// for ports of mode `host`.
 pub const FRONTEND_ID_MAX: u32 = (1 << 31) - 1;

@@ -37,7 +37,7 @@ pub(crate) fn apply(kernel: &mut Kernel, config: &HostConfig) -> Result<(), Kern
     let (device, peer) = wire(&mut kernel.netlink, config)?;
     put_maps(kernel, config, &device, &peer)?;
     kernel.programs.attach(program::ENDPOINT, &peer)?;
-    claim_tunnel_port(&mut kernel.netlink, config)?;
+    claim_tunnel_port(kernel, config)?;
     hook_uplinks(kernel, config)?;
     kernel.programs.attach_sockets(cgroup::v2_root()?)?;
     egress::apply(config, &mut kernel.record)?;
@@ -209,22 +209,26 @@ fn encode(kernel: &mut Kernel, config: &HostConfig, device: &Device) -> Result<H
     })
 }
 
-fn claim_tunnel_port(netlink: &mut Netlink, config: &HostConfig) -> Result<(), KernelError> {
+fn claim_tunnel_port(kernel: &mut Kernel, config: &HostConfig) -> Result<(), KernelError> {
     let what = || {
         format!(
             "create {GRO_DEVICE} on UDP port {} (another VXLAN device or program may hold the port)",
             config.tunnel_port
         )
     };
-    if netlink.device(GRO_DEVICE).attempt(what)?.is_none() {
+    if kernel.netlink.device(GRO_DEVICE).attempt(what)?.is_none() {
         let vxlan = LinkMessageBuilder::<LinkVxlan>::new(GRO_DEVICE)
             .collect_metadata(true)
             .learning(false)
             .port(config.tunnel_port);
-        netlink.create(vxlan.build()).attempt(what)?;
+        kernel.netlink.create(vxlan.build()).attempt(what)?;
     }
     without_ipv6(GRO_DEVICE);
-    netlink.set(LinkUnspec::new_with_name(GRO_DEVICE).up().build()).attempt(what)
+    // Tunnel packets to another address of this host, or over IPv6, are not our hook's on the uplink: the kernel would
+    // let them out here, into the host's stack. No endpoint has this interface, so the program drops all of it.
+    let device = existing(&mut kernel.netlink, GRO_DEVICE)?;
+    kernel.programs.attach(program::ENDPOINT, &device)?;
+    kernel.netlink.set(LinkUnspec::new_with_name(GRO_DEVICE).up().build()).attempt(what)
 }
 
 fn hook_uplinks(kernel: &mut Kernel, config: &HostConfig) -> Result<(), KernelError> {
@@ -258,7 +262,7 @@ pub(crate) fn defect(kernel: &mut Kernel, config: &HostConfig) -> Result<Option<
     if device.mtu != u32::from(config.endpoint_mtu) {
         return Ok(Some(format!("remuda0 has MTU {}", device.mtu)));
     }
-    let mut hooks = vec![(program::ENDPOINT, Some(peer))];
+    let mut hooks = vec![(program::ENDPOINT, Some(peer)), (program::ENDPOINT, find(GRO_DEVICE))];
     for uplink in &config.uplinks {
         hooks.push((program::UPLINK_INGRESS, devices.iter().find(|d| d.name == *uplink).cloned()));
         hooks.push((program::UPLINK_EGRESS, devices.iter().find(|d| d.name == *uplink).cloned()));
