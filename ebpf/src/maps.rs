@@ -10,7 +10,10 @@ use remuda_abi::{
     counter::{COUNTERS as COUNTERS_LEN, Counter, DropReason},
     endpoint::{Endpoint, Local, LocalKey},
     flow::{Conntrack, FlowKey, VIP_USERS, VipFlow, tick},
-    frontend::{Backend, Frontend, FrontendKey, OwnerKey, PUBLISHED_WORDS, RingSlot, published_bit, published_word},
+    frontend::{
+        BACKEND_ID_MAX, Backend, Frontend, FrontendKey, OwnerKey, PUBLISHED_WORDS, RingSlot, published_bit,
+        published_word,
+    },
     host::Host,
     route::{Node, Route, RouteKey},
     socket::{Dialled, Peer, RevKey, SEEN_SLOTS, Seen, SocketEndpoint},
