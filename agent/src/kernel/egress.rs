@@ -1,7 +1,9 @@
 //! The way out: source NAT for containers that speak to the world, in one nftables table of our own.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::{Command, Stdio};
+
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
 use super::error::{Attempt, KernelError};
 use super::settings::Record;
@@ -32,14 +34,39 @@ pub(crate) fn remove(node_id: u16, record: &mut Record) -> Result<(), KernelErro
     Ok(())
 }
 
-/// Whether the table is there (somebody may have flushed the ruleset).
+/// Whether the table is there (somebody may have flushed the ruleset). Asked of the kernel itself: `nft` takes
+/// milliseconds to start, and this is looked at each time.
 pub(crate) fn is_applied(node_id: u16) -> bool {
-    let status = Command::new("nft")
-        .args(["list", "chain", "ip", &table(node_id), "postrouting"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.is_ok_and(|s| s.success())
+    has_table(&table(node_id)).unwrap_or(false)
+}
+
+/// NFT_MSG_GETTABLE of one table by name; an unknown name is answered with ENOENT.
+fn has_table(name: &str) -> io::Result<bool> {
+    /// NFNL_SUBSYS_NFTABLES (10) and NFT_MSG_GETTABLE (1).
+    const GET_TABLE: u16 = 10 << 8 | 1;
+    const NLM_F_REQUEST: u16 = 1;
+    const NLMSG_ERROR: u16 = 2;
+    const NFTA_TABLE_NAME: u16 = 1;
+    let attribute_len = 4 + name.len() + 1;
+    let len = 16 + 4 + attribute_len.next_multiple_of(4);
+    let mut message = Vec::with_capacity(len);
+    message.extend((len as u32).to_ne_bytes());
+    message.extend(GET_TABLE.to_ne_bytes());
+    message.extend(NLM_F_REQUEST.to_ne_bytes());
+    message.extend([0; 8]);
+    // struct nfgenmsg: family, version, resource.
+    message.extend([libc::AF_INET as u8, 0, 0, 0]);
+    message.extend((attribute_len as u16).to_ne_bytes());
+    message.extend(NFTA_TABLE_NAME.to_ne_bytes());
+    message.extend(name.as_bytes());
+    message.resize(len, 0);
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&message, 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let kind = answer.get(4..6).and_then(|kind| kind.try_into().ok()).map_or(NLMSG_ERROR, u16::from_ne_bytes);
+    Ok(kind != NLMSG_ERROR)
 }
 
 fn table(node_id: u16) -> String {
@@ -67,7 +94,7 @@ fn join(words: impl Iterator<Item = String>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn nft(script: &str) -> std::io::Result<()> {
+fn nft(script: &str) -> io::Result<()> {
     let mut child = Command::new("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())
@@ -81,7 +108,7 @@ fn nft(script: &str) -> std::io::Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_string()))
+    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_string()))
 }
 
 /// Docker drops what it does not know on its way through; its user chain is the place to say otherwise.

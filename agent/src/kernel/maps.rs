@@ -93,9 +93,6 @@ impl Pins {
         let root = std::env::var_os("REMUDA_BPF_ROOT").unwrap_or_else(|| PIN_ROOT.into());
         Pins { root: Path::new(&root).join(node_id.to_string()) }
     }
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
     pub(crate) fn map(&self, name: &str) -> PathBuf {
         self.root.join(PIN_MAPS).join(name)
     }
@@ -122,7 +119,11 @@ impl Pins {
     /// Removes every pin of this node, which detaches every link.
     pub(crate) fn remove_all(&self) -> Result<(), KernelError> {
         match std::fs::remove_dir_all(&self.root) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                // Other nodes of this kernel may have pins there.
+                let _ = std::fs::remove_dir(PIN_ROOT);
+                Ok(())
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e).attempt(|| format!("remove {}", self.root.display())),
         }

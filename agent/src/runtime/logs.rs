@@ -11,6 +11,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use super::descriptor::watched;
 use super::hold::log_files;
 
 /// Lines on their way to a reader; a slow one makes the reading wait, never the unit.
@@ -152,7 +153,7 @@ impl Watch {
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_DELETE_SELF;
         inotify.add_watch(log.parent().unwrap_or(Path::new("/")), events)?;
-        Ok(Watch { inotify: AsyncFd::new(OwnedFd::from(inotify))? })
+        Ok(Watch { inotify: watched(inotify.into())? })
     }
 
     async fn changed(&self) -> io::Result<()> {

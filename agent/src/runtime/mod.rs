@@ -4,6 +4,7 @@
 //! Reading order: [`Runtimes`] -> [`holder`] (one holder: launch, requests, states) -> [`logs`], [`session`];
 //! [`protocol`] is what both sides say. Docker comes with a later release and is refused by name.
 
+mod descriptor;
 pub mod hold;
 mod holder;
 mod logs;

@@ -78,13 +78,6 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    pub(crate) fn pid(&self) -> Option<u32> {
-        match self {
-            Self::Running { pid } | Self::Stopping { pid } => Some(*pid),
-            _ => None,
-        }
-    }
-
     pub(crate) fn observed(&self) -> UnitState {
         match self.clone() {
             Self::Created => UnitState::Created,

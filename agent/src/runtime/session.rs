@@ -1,6 +1,6 @@
 //! The agent's side of a command in a unit: bytes in, bytes out, and its code.
 
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::descriptor::watched;
 use super::holder::Holder;
 use super::protocol::{Answer, Request};
 
@@ -104,7 +105,7 @@ async fn finish(
     let _ = outputs.send(ExecOutput::Exited(code)).await;
 }
 
-async fn feed(pipe: AsyncFd<std::fs::File>, mut inputs: mpsc::Receiver<ExecInput>, is_terminal: bool) {
+async fn feed(pipe: AsyncFd<OwnedFd>, mut inputs: mpsc::Receiver<ExecInput>, is_terminal: bool) {
     while let Some(input) = inputs.recv().await {
         let written = match input {
             ExecInput::Bytes(bytes) => write_all(&pipe, &bytes).await,
@@ -120,26 +121,27 @@ async fn feed(pipe: AsyncFd<std::fs::File>, mut inputs: mpsc::Receiver<ExecInput
     }
 }
 
-async fn write_all(pipe: &AsyncFd<std::fs::File>, mut bytes: &[u8]) -> io::Result<()> {
+async fn write_all(pipe: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let count = pipe.async_io(Interest::WRITABLE, |mut file| file.write(bytes)).await?;
+        let count = pipe.async_io(Interest::WRITABLE, |fd| Ok(nix::unistd::write(fd, bytes)?)).await?;
         bytes = bytes.get(count..).unwrap_or_default();
     }
     Ok(())
 }
 
-fn resize(terminal: &AsyncFd<std::fs::File>, rows: u16, columns: u16) -> io::Result<()> {
+fn resize(terminal: &AsyncFd<OwnedFd>, rows: u16, columns: u16) -> io::Result<()> {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: an open terminal and a whole winsize that lives through the call.
     let code = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-async fn drain(pipe: AsyncFd<std::fs::File>, outputs: mpsc::Sender<ExecOutput>, kind: fn(Vec<u8>) -> ExecOutput) {
+async fn drain(pipe: AsyncFd<OwnedFd>, outputs: mpsc::Sender<ExecOutput>, kind: fn(Vec<u8>) -> ExecOutput) {
     let mut buffer = vec![0; PIECE_MAX_BYTES];
     loop {
         // A terminal whose other side closed says EIO: the end, like 0.
-        let Ok(count @ 1..) = pipe.async_io(Interest::READABLE, |mut file| file.read(&mut buffer)).await else {
+        let Ok(count @ 1..) = pipe.async_io(Interest::READABLE, |fd| Ok(nix::unistd::read(fd, &mut buffer)?)).await
+        else {
             return;
         };
         let piece = buffer.get(..count).unwrap_or_default().to_vec();
@@ -149,10 +151,10 @@ async fn drain(pipe: AsyncFd<std::fs::File>, outputs: mpsc::Sender<ExecOutput>, 
     }
 }
 
-fn pipe(descriptor: OwnedFd) -> io::Result<AsyncFd<std::fs::File>> {
+fn pipe(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     let flags = OFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFL)?);
     fcntl(&descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    AsyncFd::new(std::fs::File::from(descriptor))
+    watched(descriptor)
 }
 
 async fn send(stream: &UnixStream, request: &Request) -> io::Result<()> {
