@@ -43,8 +43,8 @@ pub struct Agent {
 /// Errors say what stands in the way and what to do; nothing is left behind then.
 pub async fn run(options: AgentOptions) -> anyhow::Result<()> {
     preflight::machine()?;
-    let _lock = preflight::data_dir(&options.data_dir)?;
     let uplinks = facts::uplinks(&options).map_err(anyhow::Error::msg)?;
+    let _lock = preflight::data_dir(&options.data_dir)?;
     let problems = Problems::default();
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;

@@ -34,6 +34,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection over which nothing comes back for interval + timeout is given up and made anew.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A full assignment of a large fleet; 64 MB would be some 200,000 containers.
+const MESSAGE_MAX_BYTES: usize = 64 << 20;
 /// How often the clock is compared with the certificate: also a host that slept renews soon.
 const LIFE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -133,7 +135,7 @@ impl Identity {
 
     /// A client over the one connection, which is made when first used and again whenever it broke.
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.channel.clone())
+        Client::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX_BYTES)
     }
 
     /// Renews at two thirds of the certificate's life, at once if that is over, for as long as the agent runs.

@@ -109,18 +109,41 @@ impl Patience {
     }
 }
 
-/// A refusal or failure in words, with every cause.
+/// A refusal or failure in words, with every cause that says something.
 pub(crate) fn words(status: &tonic::Status) -> String {
-    let mut text = status.message().split(": https://").next().unwrap_or_default().to_owned();
-    let mut cause = std::error::Error::source(status);
-    while let Some(deeper) = cause {
-        // rustls adds a link to its manual.
-        let line = deeper.to_string();
-        let line = line.split(": https://").next().unwrap_or_default().to_owned();
-        if !text.contains(&line) {
-            text = if text.is_empty() { line } else { format!("{text}: {line}") };
+    let mut parts: Vec<String> = Vec::new();
+    let mut cause: Option<&dyn std::error::Error> = None;
+    let mut text = status.message().to_owned();
+    loop {
+        let plain = plain(&text);
+        if !plain.is_empty() && !parts.iter().any(|part| part.contains(plain)) {
+            parts.push(plain.to_owned());
         }
-        cause = deeper.source();
+        cause = match cause {
+            None => std::error::Error::source(status),
+            Some(cause) => cause.source(),
+        };
+        let Some(deeper) = cause else { break };
+        text = deeper.to_string();
     }
-    if text.is_empty() { status.code().description().to_owned() } else { text }
+    if parts.is_empty() { status.code().description().to_owned() } else { parts.join(": ") }
+}
+
+/// Without what the libraries add for programmers: a manual's address, and that an error is one.
+fn plain(text: &str) -> &str {
+    let text = text.split(": https://").next().unwrap_or(text);
+    let text = text.strip_prefix("unexpected error: ").unwrap_or(text);
+    if matches!(text, "transport error" | "tcp connect error") { "" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_reads_without_the_libraries_own_words() {
+        let status = tonic::Status::unavailable("unexpected error: this is not the server of our fleet");
+        assert_eq!(words(&status), "this is not the server of our fleet");
+        assert_eq!(words(&tonic::Status::unavailable("transport error")), "The service is currently unavailable");
+    }
 }

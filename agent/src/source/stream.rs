@@ -72,7 +72,7 @@ impl Stream {
         let request = AssignRequest { held_generation, facts: Some(self.facts.clone()) };
         let mut updates = match self.client.assign(request).await {
             Ok(updates) => updates.into_inner(),
-            Err(status) => return Broken::Link(words(&status)),
+            Err(status) => return Broken::Link(refusal(&status)),
         };
         self.problems.clear(ABOUT);
         loop {
@@ -84,7 +84,7 @@ impl Stream {
                     patience.succeeded();
                 }
                 Ok(None) => return Broken::Link("the orchestrator closed the stream".to_owned()),
-                Err(status) => return Broken::Link(words(&status)),
+                Err(status) => return Broken::Link(refusal(&status)),
             }
         }
     }
@@ -109,6 +109,16 @@ impl Stream {
 
     fn held(&self) -> Option<Arc<Held>> {
         self.send.borrow().clone()
+    }
+}
+
+/// A host that was removed is told so; whether its containers end is for people to say.
+fn refusal(status: &tonic::Status) -> String {
+    match status.code() {
+        tonic::Code::PermissionDenied => {
+            format!("{}; `remuda leave` on this host ends what still runs here", words(status))
+        }
+        _ => words(status),
     }
 }
 
