@@ -70,7 +70,7 @@ fn wire(kernel: &mut Kernel, plug: &Plug, netns: &Path) -> Result<(), KernelErro
 
     let key = LocalKey { vni: config.vni, ip_be: be(plug.ip) };
     let mac = endpoint_mac(key.ip_be);
-    let flags = if plug.no_egress || config.no_egress { ENDPOINT_NO_EGRESS } else { 0 };
+    let flags = if plug.no_egress { ENDPOINT_NO_EGRESS } else { 0 };
     let endpoint =
         Endpoint { ip_be: key.ip_be, id: plug.endpoint_id, vni: config.vni, mac, flags, mtu_bytes: plug.mtu.into() };
     kernel.maps.endpoints.insert(device.index, Raw(endpoint), 0).attempt(what)?;

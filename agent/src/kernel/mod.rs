@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use remuda_abi::counter::{Counter, DropReason};
 use remuda_abi::host::Host;
+use remuda_abi::names::program;
 
 use self::balance::Balance;
 use self::error::Attempt;
@@ -73,7 +74,7 @@ impl Kernel {
         let (programs, maps) = Programs::load(&pins)?;
         let balance = Balance::adopt(&maps)?;
         let netlink = Netlink::open().attempt(|| "open a netlink socket")?;
-        Ok(Kernel {
+        let mut kernel = Kernel {
             node_id: options.node_id,
             options_uplinks: options.uplinks,
             maps,
@@ -82,7 +83,28 @@ impl Kernel {
             pins,
             record,
             balance,
-        })
+        };
+        kernel.renew_filters()?;
+        Ok(kernel)
+    }
+
+    /// Puts this agent's programs into the tc filters of the agent before it (Linux before 6.6; links were renewed
+    /// when the programs were loaded).
+    fn renew_filters(&mut self) -> Result<(), KernelError> {
+        if self.programs.has_tcx() {
+            return Ok(());
+        }
+        let uplinks = self.record.host.as_ref().map_or_else(Vec::new, |h| h.uplinks.clone());
+        for device in self.netlink.devices().attempt(|| "list devices")? {
+            if self.maps.endpoints.get(&device.index, 0).is_ok() {
+                self.programs.attach(program::ENDPOINT, &device)?;
+            }
+            if uplinks.contains(&device.name) {
+                self.programs.attach(program::UPLINK_INGRESS, &device)?;
+                self.programs.attach(program::UPLINK_EGRESS, &device)?;
+            }
+        }
+        Ok(())
     }
 
     /// What the kernel holds now: maps, links and devices are read each time.

@@ -32,7 +32,7 @@ pub(crate) fn observe(kernel: &mut Kernel) -> Result<ObservedKernel, KernelError
         host,
         routes: routes(kernel, config.vni),
         nodes: nodes(kernel),
-        endpoints: endpoints(kernel, config.vni, config.no_egress, &devices),
+        endpoints: endpoints(kernel, config.vni, &devices),
         backends: balance::observed_backends(kernel)?,
         frontends: balance::observed_frontends(kernel, config.vni)?,
     })
@@ -55,7 +55,7 @@ fn nodes(kernel: &Kernel) -> BTreeMap<u16, Node> {
 }
 
 /// Endpoints that work: device, entries, hook and namespace are all there.
-fn endpoints(kernel: &Kernel, vni: u32, no_egress: bool, devices: &[Device]) -> BTreeMap<Ipv4Addr, Plugged> {
+fn endpoints(kernel: &Kernel, vni: u32, devices: &[Device]) -> BTreeMap<Ipv4Addr, Plugged> {
     let socket_ids: Vec<u32> = kernel.maps.netns.iter().flatten().map(|(_, s)| s.0.endpoint_id).collect();
     let whole = devices.iter().filter_map(|device| {
         let id = endpoint::id_of_device(&device.name)?;
@@ -74,7 +74,7 @@ fn endpoints(kernel: &Kernel, vni: u32, no_egress: bool, devices: &[Device]) -> 
             name: device.alias.clone(),
             endpoint_id: id,
             mtu: device.mtu.try_into().ok()?,
-            no_egress: entry.flags & ENDPOINT_NO_EGRESS != 0 && !no_egress,
+            no_egress: entry.flags & ENDPOINT_NO_EGRESS != 0,
         };
         fits.then(|| (ip_of(entry.ip_be), plugged))
     });

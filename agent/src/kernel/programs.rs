@@ -55,6 +55,11 @@ impl Programs {
         Ok((programs, maps))
     }
 
+    /// Whether tc programs are attached as pinned links.
+    pub(crate) fn has_tcx(&self) -> bool {
+        self.has_tcx
+    }
+
     fn verify_all(&mut self) -> Result<(), KernelError> {
         for name in [program::ENDPOINT, program::UPLINK_INGRESS, program::UPLINK_EGRESS] {
             self.classifier(name)?.load().attempt(|| format!("load program {name}"))?;
