@@ -15,7 +15,12 @@ fn at(ip: &str) -> String {
 }
 
 fn mirror(namespace: &str, name: &str) -> Result<Mirror> {
-    Mirror::start(namespace, name, format!("0.0.0.0:{PORT}").parse()?)
+    mirror_at(namespace, name, "0.0.0.0")
+}
+
+/// Where there are several addresses, UDP answers come from the dialled one only if the server is bound to it.
+fn mirror_at(namespace: &str, name: &str, ip: &str) -> Result<Mirror> {
+    Mirror::start(namespace, name, at(ip).parse()?)
 }
 
 /// `a` and `near` on h1, `far` on h2, `inner` (internal networks only) on h1.
@@ -56,9 +61,9 @@ fn a_container_reaches_containers_here_and_elsewhere_with_its_own_address() {
 fn a_container_reaches_its_own_host_with_its_own_address_but_not_its_infrastructure_ports() {
     let fleet = fleet("m2").unwrap();
     let (from, host) = (fleet.netns("a").unwrap(), fleet.host_netns("h1").unwrap());
-    let _mirror = mirror(&host, "h1").unwrap();
     let underlay = fleet.lab.host("h1").unwrap().underlay_ip.clone();
     for ip in [assignment::address(0, 1), underlay.clone()] {
+        let _mirror = mirror_at(&host, "h1", &ip).unwrap();
         expect_source(&from, &at(&ip), &fleet.ip("a").unwrap());
     }
     let closed = "0.0.0.0:8444".parse().unwrap();
@@ -72,11 +77,13 @@ fn a_container_reaches_other_hosts_and_the_outside_with_the_hosts_address() {
     let fleet = fleet("m3").unwrap();
     let from = fleet.netns("a").unwrap();
     let own = fleet.lab.host("h1").unwrap().underlay_ip.clone();
-    let _other = mirror(&fleet.host_netns("h2").unwrap(), "h2").unwrap();
-    expect_source(&from, &at(&fleet.lab.host("h2").unwrap().underlay_ip.clone()), &own);
-    let _outside = mirror(&fleet.host_netns("client").unwrap(), "client").unwrap();
-    expect_source(&from, &at(&fleet.lab.state.client.ip.clone()), &own);
-    expect_source(&from, &at(BEYOND), &own);
+    let there = fleet.lab.host("h2").unwrap().underlay_ip.clone();
+    let _other = mirror_at(&fleet.host_netns("h2").unwrap(), "h2", &there).unwrap();
+    expect_source(&from, &at(&there), &own);
+    for outside in [fleet.lab.state.client.ip.as_str(), BEYOND] {
+        let _outside = mirror_at(&fleet.host_netns("client").unwrap(), "client", outside).unwrap();
+        expect_source(&from, &at(outside), &own);
+    }
 }
 
 #[test]
@@ -103,7 +110,7 @@ fn a_host_process_reaches_containers_everywhere_with_the_hosts_overlay_address()
 #[test]
 fn the_host_endpoint_of_another_host_answers_through_the_overlay() {
     let fleet = fleet("m6").unwrap();
-    let _mirror = mirror(&fleet.host_netns("h2").unwrap(), "h2").unwrap();
+    let _mirror = mirror_at(&fleet.host_netns("h2").unwrap(), "h2", &assignment::address(1, 1)).unwrap();
     let far_endpoint = at(&assignment::address(1, 1));
     expect_source(&fleet.netns("a").unwrap(), &far_endpoint, &fleet.ip("a").unwrap());
     expect_source(&fleet.host_netns("h1").unwrap(), &far_endpoint, &assignment::address(0, 1));
