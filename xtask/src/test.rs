@@ -90,16 +90,19 @@ pub fn run(args: &Args) -> Result<()> {
     if groups.iter().any(|group| *group != Group::Unit) {
         setup::tests()?;
     }
+    // Every product crate embeds or tests the kernel object, so it comes first.
+    let object = build_ebpf::build().map_err(|error| format!("build-ebpf: {error:#}"));
     let mut outcomes = Vec::new();
     for group in groups {
         let started = Instant::now();
-        let mut outcome =
-            Outcome { group, counts: Counts::default(), notes: Vec::new(), took: Duration::ZERO, said_skipped: 0 };
-        if let Some(why) = group.later() {
-            outcome.skip(format!("group {} {why}", group.name()));
-        } else {
-            println!("== {}", group.name());
-            outcome.run(&args.filter)?;
+        let mut outcome = Outcome::of(group);
+        match (&object, group.later()) {
+            (_, Some(why)) => outcome.skip(format!("group {} {why}", group.name())),
+            (Err(_), None) if !outcomes.is_empty() => {
+                outcome.skip(format!("group {}: not run, see above", group.name()))
+            }
+            (Err(error), None) => outcome.fail(error.clone()),
+            (Ok(_), None) => outcome.run(&args.filter)?,
         }
         outcome.took = started.elapsed();
         outcomes.push(outcome);
@@ -135,12 +138,12 @@ fn conclude(outcomes: &[Outcome]) -> ! {
 }
 
 impl Outcome {
+    fn of(group: Group) -> Self {
+        Self { group, counts: Counts::default(), notes: Vec::new(), took: Duration::ZERO, said_skipped: 0 }
+    }
+
     fn run(&mut self, filter: &[String]) -> Result<()> {
-        // Every product crate embeds or tests the kernel object, so it comes first.
-        if let Err(error) = build_ebpf::build() {
-            self.fail(format!("build-ebpf: {error:#}"));
-            return Ok(());
-        }
+        println!("== {}", self.group.name());
         match self.group {
             Group::Unit => self.unit(filter),
             _ => self.with_root(filter),
