@@ -8,8 +8,8 @@ use remuda_api::link::{HostFacts, PROTOCOL_VERSION};
 use remuda_api::names;
 use remuda_api::resource::HostState;
 
-use crate::alloc;
 use crate::state::{Live, Node, State};
+use crate::{alloc, facts};
 
 /// Why a host is not let in; reads as a sentence to the operator at that host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,7 @@ pub enum JoinError {
 /// Adds a host with its first address block; answers its id. A host of the same name that never reported is
 /// replaced: it lost its credentials before it could use them.
 pub fn join(state: &mut State, facts: &HostFacts, now_ms: u64) -> Result<u32, JoinError> {
+    let facts = &facts::clean(facts, &state.fleet.pools());
     let ip = check(state, facts)?;
     let stale = state.node_by_name(&facts.name).map(|node| node.id);
     if let Some(id) = stale {
@@ -94,7 +95,7 @@ fn check(state: &State, facts: &HostFacts) -> Result<Ipv4Addr, JoinError> {
     if let Some(twin) = others.into_iter().find(|node| node.facts.underlay_ip == ip.to_string()) {
         return Err(JoinError::AddressTaken(ip, twin.name.clone()));
     }
-    let pools: Vec<_> = state.fleet.overlay_pools.iter().chain(&state.fleet.vip_pools).copied().collect();
+    let pools = state.fleet.pools();
     let routes: Vec<Ipv4Network> = facts.routes.iter().filter_map(|route| route.parse().ok()).collect();
     match alloc::overlaps(&pools, &routes).first() {
         Some((pool, route)) => Err(JoinError::Overlap { pool: *pool, route: *route }),

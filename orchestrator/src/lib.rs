@@ -4,7 +4,7 @@
 //! - [`state`]: everything known, as data; [`persist`], [`store`]: how it is kept
 //! - [`accept`]: whether a wish may be; [`declare`]: the wish written into the state
 //! - [`reconcile`]: what follows from it, with [`place`] (which host) and [`alloc`] (which numbers and addresses)
-//! - [`publish`]: what each host is told; [`report`]: what each host says; [`join`]: who becomes one; [`view`]: what people see
+//! - [`publish`]: what each host is told; [`report`]: what each host says; [`join`], [`facts`]: who becomes one; [`view`]: what people see
 //! - [`fleet`]: the one place where the state changes; [`lease`]: who is there; [`orders`]: logs, exec, look-ups
 //! - [`pki`]: who may talk to whom; [`listen`]: the port; [`link`]: agents; [`http`]: people
 //! - [`server`]: all of it as `remuda server`
@@ -16,6 +16,7 @@ pub mod accept;
 pub mod alloc;
 pub mod clock;
 pub mod declare;
+pub mod facts;
 pub mod fleet;
 pub mod http;
 pub mod join;

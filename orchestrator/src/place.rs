@@ -10,6 +10,10 @@ use remuda_api::link::HostFacts;
 use remuda_api::resource::{Availability, HostState};
 use remuda_api::spec::{Constraint, RuntimeKind};
 
+mod explain;
+
+pub use explain::bytes;
+
 use crate::state::{Claim, HostPort, Node};
 
 /// Picks a host for one container, or says in words why there is none.
@@ -18,7 +22,7 @@ pub fn place(wish: &Wish, hosts: &[Candidate]) -> Result<u32, String> {
     let fitting = hosts.iter().zip(&lacks).filter(|(_, lack)| lack.is_none()).map(|(host, _)| host);
     match fitting.min_by(|a, b| score(wish, a).cmp(&score(wish, b))) {
         Some(host) => Ok(host.node_id),
-        None => Err(explain(wish, hosts, &lacks)),
+        None => Err(explain::in_words(wish, hosts, &lacks)),
     }
 }
 
@@ -92,6 +96,8 @@ impl Candidate {
         self.used_memory_bytes = self.used_memory_bytes.saturating_sub(claim.memory_bytes);
         self.used_ports.retain(|port| !claim.host_ports.contains(port));
         self.containers = self.containers.saturating_sub(1);
+        // Who listens there is most likely this very container.
+        self.listening.retain(|port, _| !claim.host_ports.contains(port));
         if let Some(count) = self.of_service.get_mut(&service_id) {
             *count = count.saturating_sub(1);
         }
@@ -142,10 +148,10 @@ pub fn lack(wish: &Wish, host: &Candidate) -> Option<Lack> {
         return Some(Lack::Other);
     }
     if host.state != HostState::Ready {
-        return Some(Lack::NotReady(kebab(&host.state)));
+        return Some(Lack::NotReady(explain::kebab(&host.state)));
     }
     if host.availability != Availability::Active {
-        return Some(Lack::Availability(kebab(&host.availability)));
+        return Some(Lack::Availability(explain::kebab(&host.availability)));
     }
     lack_of_kind(wish, host).or_else(|| lack_of_room(wish, host))
 }
@@ -208,83 +214,6 @@ fn score<'a>(wish: &Wish, host: &'a Candidate) -> (u32, u64, u32, &'a str) {
     let share = |used: u64, all: u64| used.saturating_mul(1000).checked_div(all).unwrap_or(0);
     let load = share(host.used_cpu_milli, host.cpu_milli).max(share(host.used_memory_bytes, host.memory_bytes));
     (host.of_service.get(&wish.service_id).copied().unwrap_or(0), load, host.containers, &host.name)
-}
-
-fn explain(wish: &Wish, hosts: &[Candidate], lacks: &[Option<Lack>]) -> String {
-    let asked: Vec<(&Candidate, &Lack)> =
-        hosts.iter().zip(lacks.iter().flatten()).filter(|(_, lack)| **lack != Lack::Other).collect();
-    if asked.is_empty() {
-        return "0/0 hosts: none has joined; `remuda token create` on the server prints the line to paste".into();
-    }
-    let mut counts: BTreeMap<&Lack, usize> = BTreeMap::new();
-    asked.iter().for_each(|(_, lack)| *counts.entry(lack).or_default() += 1);
-    let room = [(Lack::Cpu, cpu_words(wish, &asked)), (Lack::Memory, memory_words(wish, &asked))];
-    if let Some((_, words)) = room.iter().find(|(lack, _)| counts.get(lack) == Some(&asked.len())) {
-        return words.clone();
-    }
-    let parts: Vec<String> = counts
-        .iter()
-        .map(|(lack, count)| match lack {
-            Lack::Cpu => format!("{count} {}", room[0].1),
-            Lack::Memory => format!("{count} {}", room[1].1),
-            other => format!("{count} {}", words(other)),
-        })
-        .collect();
-    format!("0/{} hosts: {}", asked.len(), parts.join(", "))
-}
-
-fn words(lack: &Lack) -> String {
-    match lack {
-        Lack::NotReady(state) => format!("not ready ({state})"),
-        Lack::Availability(word) => format!("not active ({word})"),
-        Lack::Runtime(runtime) => format!("cannot run containers under runtime {runtime}"),
-        Lack::Constraint(words) => words.clone(),
-        Lack::MaxPerHost => "at max_replicas_per_node".into(),
-        Lack::Port(port, holder) => format!("port {port} held by {holder}"),
-        Lack::Cpu | Lack::Memory | Lack::Other => String::new(),
-    }
-}
-
-fn cpu_words(wish: &Wish, asked: &[(&Candidate, &Lack)]) -> String {
-    let best = best(asked, &Lack::Cpu, Candidate::free_cpu_milli);
-    format!("cpu: needs {}, best host has {} free", cores(wish.claim.cpu_milli), cores(best))
-}
-
-fn memory_words(wish: &Wish, asked: &[(&Candidate, &Lack)]) -> String {
-    let best = best(asked, &Lack::Memory, Candidate::free_memory_bytes);
-    format!("memory: needs {}, best host has {} free", bytes(wish.claim.memory_bytes), bytes(best))
-}
-
-fn best(asked: &[(&Candidate, &Lack)], of: &Lack, free: impl Fn(&Candidate) -> u64) -> u64 {
-    asked.iter().filter(|(_, lack)| *lack == of).map(|(host, _)| free(host)).max().unwrap_or(0)
-}
-
-fn cores(milli: u64) -> String {
-    let text = format!("{}.{:03}", milli / 1000, milli % 1000);
-    let short = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{short} cpu")
-}
-
-/// `1 GiB`, `1 GB`, `1.5 GiB`, `0`: the unit that divides it, else binary with one digit.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [(u64, &str); 6] =
-        [(1 << 30, "GiB"), (1_000_000_000, "GB"), (1 << 20, "MiB"), (1_000_000, "MB"), (1 << 10, "KiB"), (1000, "kB")];
-    if count == 0 {
-        return "0".into();
-    }
-    if let Some((unit, name)) = UNITS.iter().find(|(unit, _)| count.is_multiple_of(*unit)) {
-        return format!("{} {name}", count / unit);
-    }
-    let (unit, name) = UNITS.iter().step_by(2).find(|(unit, _)| count >= *unit).unwrap_or(&(1, "bytes"));
-    format!("{:.1} {name}", count as f64 / *unit as f64)
-}
-
-/// The word the API uses for a state.
-fn kebab(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => "unknown".into(),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@
 //! (a label, room, a host, a dependency), the change that removes it places what waited. Leaving goes in order:
 //! out of names, lists and rings (draining), told to stop once every host has that, forgotten when its host says so.
 
+mod addresses;
+mod leave;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,12 +16,13 @@ use remuda_api::names;
 use remuda_api::resource::{Availability, ContainerState, Health, HostState};
 use remuda_api::spec::{DependsOn, NetworkMode, RuntimeKind};
 
-use crate::alloc;
-use crate::place::{self, Candidate, Wish};
-use crate::state::{Claim, Container, Service, Stage, State};
+pub use leave::{CONFIRM_TIMEOUT_MS, next_deadline_ms};
 
-/// A host that does not confirm a generation holds up a stop no longer than this.
-pub const CONFIRM_TIMEOUT_MS: u64 = 2_000;
+use addresses::Used;
+use leave::{advance_leaving, leave, retire_surplus};
+
+use crate::place::{self, Candidate, Wish};
+use crate::state::{Claim, Container, Service, State};
 
 /// Brings the records in line with what is declared and with what hosts said.
 pub fn reconcile(state: &mut State, now_ms: u64) {
@@ -29,15 +35,6 @@ pub fn reconcile(state: &mut State, now_ms: u64) {
     create_missing(state, now_ms);
     place_pending(state);
     sweep(state);
-}
-
-/// Something will change at this time although nobody says anything (unix ms).
-pub fn next_deadline_ms(state: &State) -> Option<u64> {
-    let draining = state.containers.values().filter_map(|container| match container.stage {
-        Stage::Draining { since_ms, .. } => Some(since_ms + CONFIRM_TIMEOUT_MS),
-        _ => None,
-    });
-    draining.min()
 }
 
 /// What a container of `service` asks of a host.
@@ -71,17 +68,6 @@ fn forget_lost(state: &mut State) {
     let State { nodes, containers, .. } = state;
     let exists = |id: u32| id == 0 || nodes.contains_key(&id);
     containers.retain(|_, container| exists(container.node_id) && exists(container.pinned_node));
-}
-
-fn advance_leaving(state: &mut State, now_ms: u64) {
-    let ready = state.live.values().filter(|live| live.state == HostState::Ready);
-    let confirmed = ready.map(|live| live.generation).min().unwrap_or(u64::MAX);
-    for name in names_where(state, |container| match container.stage {
-        Stage::Draining { revision, since_ms } => revision <= confirmed || since_ms + CONFIRM_TIMEOUT_MS <= now_ms,
-        _ => false,
-    }) {
-        state.edit_container(&name, |container| container.stage = Stage::Stopping);
-    }
 }
 
 /// Services whose dependencies are there now.
@@ -177,33 +163,6 @@ fn retire_unfit(state: &mut State, now_ms: u64) {
     }
 }
 
-/// Containers above the declared scale: first those without a place, then from the fullest host, the newest first.
-fn retire_surplus(state: &mut State, now_ms: u64) {
-    let counts = wanted_counts(state);
-    for service in state.services.values().cloned().collect::<Vec<_>>() {
-        let have = counts.get(&service.id).copied().unwrap_or(0);
-        if service.is_global() || have <= service.scale {
-            continue;
-        }
-        let mut wanted: Vec<_> = state.containers_of(service.id).filter(|c| c.is_wanted()).cloned().collect();
-        for _ in service.scale..have {
-            let victim = surplus(&wanted);
-            let gone = wanted.swap_remove(victim);
-            leave(state, &gone.name, now_ms);
-        }
-    }
-}
-
-/// The index of the container to give up next; `wanted` is not empty.
-fn surplus(wanted: &[Arc<Container>]) -> usize {
-    let mut per_host: BTreeMap<u32, usize> = BTreeMap::new();
-    wanted.iter().for_each(|container| *per_host.entry(container.node_id).or_default() += 1);
-    let rank = |container: &Container| {
-        (container.node_id == 0, per_host[&container.node_id], number(container), container.name.clone())
-    };
-    (0..wanted.len()).max_by_key(|at| rank(&wanted[*at])).unwrap_or(0)
-}
-
 /// The n of `<stack>-<service>-<n>`.
 pub fn number(container: &Container) -> u32 {
     container.name.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
@@ -215,19 +174,6 @@ fn wanted_counts(state: &State) -> BTreeMap<u32, u32> {
         *counts.entry(container.service_id).or_default() += 1;
     }
     counts
-}
-
-/// Starts the way out of a container; one without a place is simply forgotten.
-fn leave(state: &mut State, name: &str, now_ms: u64) {
-    let revision = state.revision;
-    let Some(container) = state.containers.get_mut(name) else { return };
-    if container.node_id == 0 {
-        state.containers.remove(name);
-        return;
-    }
-    let draining = Stage::Draining { revision, since_ms: now_ms };
-    let stage = if container.is_serving() { draining } else { Stage::Stopping };
-    Arc::make_mut(container).stage = stage;
 }
 
 fn create_missing(state: &mut State, now_ms: u64) {
@@ -332,62 +278,6 @@ fn place_one(
         c.spec_revision = service.spec_revision;
     });
     Ok(())
-}
-
-/// Endpoint ids and addresses that are taken.
-struct Used {
-    endpoint_ids: BTreeSet<u32>,
-    addresses: BTreeSet<std::net::Ipv4Addr>,
-}
-
-impl Used {
-    fn of(state: &State) -> Used {
-        let hosts = state.nodes.values().map(|node| node.host_endpoint_id);
-        Used {
-            endpoint_ids: state.containers.values().map(|c| c.endpoint_id).chain(hosts).collect(),
-            addresses: state.containers.values().filter_map(|c| c.ip).collect(),
-        }
-    }
-
-    /// An endpoint id and, where the mode has one, an overlay address of the host; takes another block if needed.
-    fn address(
-        &mut self,
-        state: &mut State,
-        node_id: u32,
-        mode: NetworkMode,
-    ) -> Result<(u32, Option<std::net::Ipv4Addr>), String> {
-        if mode == NetworkMode::None {
-            return Ok((0, None));
-        }
-        let ip = match mode {
-            NetworkMode::Managed => Some(self.overlay_address(state, node_id)?),
-            _ => None,
-        };
-        let cursors = &mut Arc::make_mut(&mut state.fleet).cursors;
-        let taken = &self.endpoint_ids;
-        let id = alloc::next_id(&mut cursors.endpoint_id, alloc::ENDPOINT_ID_MAX, |id| taken.contains(&id))
-            .ok_or_else(|| format!("endpoint ids: all {} are in use", alloc::ENDPOINT_ID_MAX))?;
-        self.endpoint_ids.insert(id);
-        self.addresses.extend(ip);
-        Ok((id, ip))
-    }
-
-    fn overlay_address(&self, state: &mut State, node_id: u32) -> Result<std::net::Ipv4Addr, String> {
-        let State { nodes, fleet, .. } = state;
-        let taken: BTreeSet<_> = nodes.values().flat_map(|node| node.blocks.iter().copied()).collect();
-        let node = Arc::make_mut(nodes.get_mut(&node_id).ok_or("its host is gone")?);
-        let is_used = |ip| self.addresses.contains(&ip);
-        if let Some(ip) = alloc::next_address(&node.blocks, &mut node.address_cursor, is_used) {
-            return Ok(ip);
-        }
-        let fleet = Arc::make_mut(fleet);
-        let block = alloc::next_block(&fleet.overlay_pools, &mut fleet.cursors.block, &taken).ok_or_else(|| {
-            format!("addresses: every block of the overlay pools is in use, {} needs one more", node.name)
-        })?;
-        node.blocks.push(block);
-        alloc::next_address(&node.blocks, &mut node.address_cursor, is_used)
-            .ok_or_else(|| "addresses: none left".into())
-    }
 }
 
 /// Services and stacks that are being removed and have no container left.

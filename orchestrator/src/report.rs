@@ -6,6 +6,7 @@ use std::sync::Arc;
 use remuda_api::link::{ContainerStatus, HostFacts, Report};
 use remuda_api::resource::{ContainerState, HostState};
 
+use crate::facts;
 use crate::state::{Container, Stage, State};
 
 /// Longest text of a host's that is kept: a reason is a sentence.
@@ -48,6 +49,7 @@ pub fn host_state(state: &mut State, node_id: u32, verdict: HostState, now_ms: u
 
 /// Facts as the agent says them now; labels stay what operators made of them.
 pub fn update_facts(state: &mut State, node_id: u32, facts: &HostFacts, now_ms: u64) {
+    let facts = &facts::clean(facts, &state.fleet.pools());
     // The address must be one that others can send to, and nobody else's: hosts refuse an assignment with two.
     let is_taken = state.nodes.values().any(|node| node.id != node_id && node.facts.underlay_ip == facts.underlay_ip);
     let valid = !is_taken && facts.underlay_ip.parse::<std::net::Ipv4Addr>().is_ok();

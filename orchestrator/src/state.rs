@@ -50,6 +50,13 @@ pub struct FleetRecord {
     pub cursors: Cursors,
 }
 
+impl FleetRecord {
+    /// Every pool, of endpoints and of VIPs.
+    pub fn pools(&self) -> Vec<Ipv4Network> {
+        self.overlay_pools.iter().chain(&self.vip_pools).copied().collect()
+    }
+}
+
 /// Where the next allocation of each kind starts looking, so that nothing is reused at once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

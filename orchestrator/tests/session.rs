@@ -26,10 +26,11 @@ async fn answer(fleet: &Fleet, host: &Host, frames: Vec<FrameKind>, echo: bool) 
         let mut input =
             client.streaming(request, common::path("Session"), codec).await.expect("a session").into_inner();
         let out = |kind| Frame { order_id: String::new(), kind: Some(kind) };
-        while echo {
+        let mut is_open = echo;
+        while is_open {
             match input.message().await.expect("input").and_then(|frame| frame.kind) {
                 Some(FrameKind::Stdin(bytes)) => send.send(out(FrameKind::Stdout(bytes))).await.expect("echo"),
-                Some(FrameKind::StdinEnd(_)) | None => break,
+                Some(FrameKind::StdinEnd(_)) | None => is_open = false,
                 Some(_) => {}
             }
         }

@@ -1,5 +1,7 @@
 //! Refusals as RFC 9457 problem bodies, and requests read so that every fault becomes one.
 
+use std::time::Duration;
+
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +12,9 @@ use serde::de::DeserializeOwned;
 use crate::fleet::ChangeError;
 use crate::orders::OrderError;
 use crate::store::StoreError;
+
+/// A body of the largest size comes through a slow line in this.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request that is not done, and why.
 #[derive(Clone, Debug)]
@@ -93,7 +98,8 @@ pub struct Body<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match axum::Json::<T>::from_request(request, state).await {
+        let read = tokio::time::timeout(BODY_TIMEOUT, axum::Json::<T>::from_request(request, state)).await;
+        match read.map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))? {
             Ok(axum::Json(value)) => Ok(Body(value)),
             Err(rejection) => Err(body_refusal(&rejection)),
         }
@@ -108,6 +114,8 @@ fn body_refusal(rejection: &JsonRejection) -> Refusal {
             // `Failed to deserialize … into the target type: PATH: MESSAGE at line …`
             let found = text.split_once("target type: ").map_or(text.as_str(), |(_, rest)| rest);
             let (field, message) = found.split_once(": ").unwrap_or(("", found));
+            // Paths of a stack begin with `services` or `networks`, as those of `accept` do.
+            let field = field.strip_prefix("spec.").unwrap_or(field);
             let fault = FieldError { field: field.to_owned(), message: message.to_owned() };
             Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, detail: found.to_owned(), errors: vec![fault] }
         }

@@ -1,24 +1,23 @@
 //! A real server on a loopback port, people with a key, and hosts that speak the real protocol over real TLS but
 //! only say that they run what they are told.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+
+pub mod host;
+pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper_util::rt::TokioIo;
-use remuda_api::assignment::Assignment;
 use remuda_api::link::*;
 use remuda_api::resource::*;
 use remuda_orchestrator::{Server, ServerOptions, start};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::transport::Channel;
+
+pub use host::{Host, Mode};
+pub use wire::{Identity, client, path, server_stream, unary};
 
 pub struct Fleet {
     pub server: Option<Server>,
@@ -114,194 +113,6 @@ pub fn facts() -> HostFacts {
         runtimes: vec!["process".into()],
         ..HostFacts::default()
     }
-}
-
-#[derive(Clone)]
-pub struct Identity {
-    pub node_id: u32,
-    pub certificate: String,
-    pub key: String,
-}
-
-/// A joined host: applies every update and reports what it was told to run as running.
-pub struct Host {
-    pub node_id: u32,
-    pub identity: Identity,
-    /// What it holds; None before the first update.
-    pub held: watch::Receiver<Option<Assignment>>,
-    /// Full assignments and deltas received.
-    pub updates: watch::Receiver<(u32, u32)>,
-    pub mode: watch::Sender<Mode>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-/// How it behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Running,
-    /// Renews its lease but confirms nothing.
-    Stuck,
-    /// Says nothing at all.
-    Silent,
-}
-
-impl Host {
-    async fn run(fleet: &Fleet, identity: Identity, facts: HostFacts) -> Host {
-        let (held, held_seen) = watch::channel(None);
-        let (updates, updates_seen) = watch::channel((0, 0));
-        let (mode, mode_seen) = watch::channel(Mode::Running);
-        let node_id = identity.node_id;
-        let (address, ca, own) = (fleet.address(), fleet.ca(), identity.clone());
-        let task = tokio::spawn(async move {
-            loop {
-                if let Ok(client) = client(address, &ca, Some(&own)).await {
-                    let follow = follow(client.clone(), facts.clone(), held.clone(), updates.clone());
-                    let tell = tell(client, held.subscribe(), mode_seen.clone());
-                    tokio::select! { () = follow => {}, () = tell => {} }
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        });
-        Host { node_id, identity, held: held_seen, updates: updates_seen, mode, task }
-    }
-
-    pub fn assignment(&self) -> Assignment {
-        self.held.borrow().clone().expect("an assignment")
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn follow(
-    mut client: Grpc<Channel>,
-    facts: HostFacts,
-    held: watch::Sender<Option<Assignment>>,
-    updates: watch::Sender<(u32, u32)>,
-) {
-    let request = AssignRequest { held_generation: 0, facts: Some(facts) };
-    let Ok(mut stream) = server_stream::<_, Update>(&mut client, "Assign", request).await else { return };
-    while let Ok(Some(update)) = stream.message().await {
-        match update.kind.expect("a kind we know") {
-            UpdateKind::Full(full) => {
-                held.send_replace(Some(full));
-                updates.send_modify(|counts| counts.0 += 1);
-            }
-            UpdateKind::Delta(delta) => {
-                held.send_modify(|held| held.as_mut().expect("full first").apply(delta).expect("it chains"));
-                updates.send_modify(|counts| counts.1 += 1);
-            }
-        }
-    }
-}
-
-async fn tell(
-    mut client: Grpc<Channel>,
-    mut held: watch::Receiver<Option<Assignment>>,
-    mut mode: watch::Receiver<Mode>,
-) {
-    let (reports, stream) = mpsc::channel(4);
-    let send = async {
-        let mut is_first = true;
-        loop {
-            let now = *mode.borrow_and_update();
-            let assignment = held.borrow_and_update().clone();
-            let report = match (now, assignment) {
-                (Mode::Silent, _) => None,
-                (Mode::Stuck, _) | (_, None) => Some(Report::default()),
-                (Mode::Running, Some(assignment)) => Some(report(&assignment, std::mem::take(&mut is_first))),
-            };
-            if let Some(report) = report
-                && reports.send(report).await.is_err()
-            {
-                return;
-            }
-            tokio::select! {
-                _ = held.changed() => {}
-                _ = mode.changed() => {}
-                () = tokio::time::sleep(Duration::from_millis(500)) => {}
-            }
-        }
-    };
-    let path = path("Report");
-    client.ready().await.expect("ready");
-    let call = client.client_streaming(
-        Request::new(ReceiverStream::new(stream)),
-        path,
-        tonic_prost::ProstCodec::<Report, ReportEnd>::default(),
-    );
-    tokio::select! { () = send => {}, _ = call => {} }
-}
-
-fn report(assignment: &Assignment, complete: bool) -> Report {
-    let status = |container: &remuda_api::assignment::Container| ContainerStatus {
-        name: container.name.clone(),
-        state: if container.stop { "stopped".into() } else { "running".into() },
-        health: "healthy".into(),
-        pid: 1,
-        spec_revision: container.spec_revision,
-        ..ContainerStatus::default()
-    };
-    let containers = assignment.containers.iter().map(status).collect();
-    Report { generation: assignment.generation, containers, complete, ..Report::default() }
-}
-
-pub fn path(method: &str) -> http::uri::PathAndQuery {
-    format!("/{SERVICE}/{method}").parse().expect("a path")
-}
-
-pub async fn unary<Q, A>(client: &mut Grpc<Channel>, method: &str, request: Q) -> Result<A, Status>
-where
-    Q: prost::Message + Send + Sync + 'static,
-    A: prost::Message + Default + Send + Sync + 'static,
-{
-    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let codec = tonic_prost::ProstCodec::<Q, A>::default();
-    Ok(client.unary(Request::new(request), path(method), codec).await?.into_inner())
-}
-
-pub async fn server_stream<Q, A>(client: &mut Grpc<Channel>, method: &str, request: Q) -> Result<Streaming<A>, Status>
-where
-    Q: prost::Message + Send + Sync + 'static,
-    A: prost::Message + Default + Send + Sync + 'static,
-{
-    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let codec = tonic_prost::ProstCodec::<Q, A>::default();
-    Ok(client.server_streaming(Request::new(request), path(method), codec).await?.into_inner())
-}
-
-/// A connection that trusts this CA and shows this identity.
-pub async fn client(address: SocketAddr, ca: &str, own: Option<&Identity>) -> Result<Grpc<Channel>, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).expect("a CA")).expect("a CA");
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots);
-    let mut config = match own {
-        None => builder.with_no_client_auth(),
-        Some(own) => {
-            let chain = vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).expect("a certificate")];
-            let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("a key");
-            builder.with_client_auth_cert(chain, key).expect("they match")
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let connect = tower::service_fn(move |_: http::Uri| {
-        let connector = connector.clone();
-        async move {
-            let stream = tokio::net::TcpStream::connect(address).await?;
-            let name = ServerName::try_from("remuda-server").expect("a name");
-            connector.connect(name, stream).await.map(TokioIo::new)
-        }
-    });
-    let endpoint = Endpoint::from_static("http://remuda-server");
-    let channel = endpoint.connect_with_connector(connect).await.map_err(|error| format!("{error:?}"))?;
-    Ok(Grpc::new(channel))
 }
 
 /// People.

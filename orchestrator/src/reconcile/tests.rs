@@ -1,0 +1,176 @@
+//! Properties of the whole: declare, place, report, leave, in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use remuda_api::link::{ContainerStatus, HostFacts, Report};
+use remuda_api::resource::{Availability, HostState};
+use remuda_api::spec::{PortSpec, Protocol, PublishMode, Resources, ServiceMode, ServiceSpec, StackSpec};
+
+use super::reconcile;
+use crate::state::{FleetRecord, Live, Node, Stage, State};
+use crate::{declare, join, report};
+
+const GIB: u64 = 1 << 30;
+
+fn fleet() -> State {
+    let record = FleetRecord {
+        overlay_pools: vec!["10.42.0.0/16".parse().expect("a pool")],
+        vip_pools: vec!["10.43.0.0/16".parse().expect("a pool")],
+        ..FleetRecord::default()
+    };
+    State { revision: 1, fleet: Arc::new(record), ..State::default() }
+}
+
+fn add_host(state: &mut State, n: u32) {
+    let facts = HostFacts {
+        name: format!("h{n}"),
+        underlay_ip: format!("192.0.2.{n}"),
+        protocol_version: 1,
+        cpu_milli: 4000,
+        memory_bytes: 4 * GIB,
+        ..HostFacts::default()
+    };
+    let id = join::join(state, &facts, 0).expect("joins");
+    state.live.insert(id, Live { state: HostState::Ready, generation: u64::MAX, problems: vec![] });
+}
+
+fn declare_service(state: &mut State, name: &str, spec: ServiceSpec) {
+    let stack =
+        StackSpec { name: "s".into(), services: BTreeMap::from([(name.to_owned(), spec)]), ..StackSpec::default() };
+    declare::stack(state, &stack, false).expect("room");
+}
+
+fn service(replicas: u32, memory_bytes: u64, host_port: Option<u16>) -> ServiceSpec {
+    let port = |published| PortSpec {
+        target: 80,
+        published: Some(published),
+        protocol: Protocol::Tcp,
+        mode: PublishMode::Host,
+    };
+    ServiceSpec {
+        mode: ServiceMode::Replicated { replicas: Some(replicas) },
+        command: Some(vec!["x".into()]),
+        resources: Resources { reserve_memory_bytes: memory_bytes, ..Resources::default() },
+        ports: host_port.map(port).into_iter().collect(),
+        ..ServiceSpec::default()
+    }
+}
+
+/// Every host says that it does what it is told.
+fn everyone_reports(state: &mut State) {
+    for node_id in state.nodes.keys().copied().collect::<Vec<_>>() {
+        let mine = state.containers.values().filter(|container| container.node_id == node_id);
+        let containers = mine.map(|container| ContainerStatus {
+            name: container.name.clone(),
+            state: if container.stage == Stage::Stopping { "stopped".into() } else { "running".into() },
+            spec_revision: container.spec_revision,
+            ..ContainerStatus::default()
+        });
+        let said = Report { generation: u64::MAX, containers: containers.collect(), ..Report::default() };
+        report::apply(state, node_id, &said, 0);
+    }
+}
+
+fn settle(state: &mut State) {
+    for _ in 0..4 {
+        step(state);
+        everyone_reports(state);
+    }
+    step(state);
+}
+
+fn step(state: &mut State) {
+    state.revision += 1;
+    reconcile(state, 0);
+}
+
+/// What must hold whatever happened.
+fn check(state: &State) {
+    let mut ids: Vec<u32> = state.containers.values().map(|c| c.endpoint_id).filter(|id| *id != 0).collect();
+    ids.extend(state.nodes.values().map(|node| node.host_endpoint_id));
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "endpoint ids are unique");
+    let ips: Vec<_> = state.containers.values().filter_map(|c| c.ip).collect();
+    assert_eq!(ips.iter().collect::<BTreeSet<_>>().len(), ips.len(), "addresses are unique");
+    for node in state.nodes.values() {
+        let here: Vec<_> = state.containers.values().filter(|c| c.node_id == node.id).collect();
+        assert!(here.iter().map(|c| c.claim.memory_bytes).sum::<u64>() <= node.facts.memory_bytes, "memory");
+        let ports: Vec<_> = here.iter().flat_map(|c| &c.claim.host_ports).collect();
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len(), "host ports");
+        for container in here.iter().filter_map(|c| c.ip) {
+            assert!(node.blocks.iter().any(|block| block.contains(container)), "inside its host's blocks");
+        }
+    }
+}
+
+#[test]
+fn reconciling_again_changes_nothing() {
+    let mut state = fleet();
+    (1..4).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(7, GIB, None));
+    settle(&mut state);
+    let before = state.containers.clone();
+    step(&mut state);
+    assert!(before.iter().zip(&state.containers).all(|(a, b)| Arc::ptr_eq(a.1, b.1)), "not even copied");
+}
+
+#[test]
+fn a_drained_host_is_emptied_and_the_others_take_over() {
+    let mut state = fleet();
+    (1..4).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(6, 0, None));
+    settle(&mut state);
+    let first: u32 = *state.nodes.keys().next().expect("a host");
+    let drained: &mut Node = Arc::make_mut(state.nodes.get_mut(&first).expect("known"));
+    drained.availability = Availability::Drain;
+    settle(&mut state);
+    let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+    state.containers.values().for_each(|container| *counts.entry(container.node_id).or_default() += 1);
+    assert_eq!(counts.into_values().collect::<Vec<_>>(), [3, 3]);
+}
+
+#[test]
+fn a_spec_that_no_longer_fits_where_it_runs_moves_and_waits_rather_than_oversubscribing() {
+    let mut state = fleet();
+    (1..3).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(4, 2 * GIB, None));
+    settle(&mut state);
+    declare_service(&mut state, "web", service(4, 3 * GIB, None));
+    settle(&mut state);
+    check(&state);
+    let placed = state.containers.values().filter(|container| container.node_id != 0).count();
+    assert_eq!((placed, state.containers.len()), (2, 4));
+    let reason = state.containers.values().map(|c| c.pending_reason.as_str()).max().expect("one");
+    assert_eq!(reason, "memory: needs 3 GiB, best host has 1 GiB free");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn whatever_is_declared_in_whatever_order_nothing_is_given_twice(
+        steps in proptest::collection::vec((0u8..6, 0u32..5, 0u32..12, 0u64..4, 0u16..3), 1..40)
+    ) {
+        let mut state = fleet();
+        add_host(&mut state, 1);
+        for (what, which, count, gib, port) in steps {
+            let name = format!("w{which}");
+            match what {
+                0 => declare_service(&mut state, &name, service(count, gib * GIB, (port > 0).then_some(8000 + port))),
+                1 => { if let Some(id) = state.service("s", &name).map(|s| s.id) { declare::scale(&mut state, id, count); } }
+                2 => { declare::remove_stack(&mut state, "s"); }
+                3 if !state.nodes.values().any(|node| node.name == format!("h{}", which + 1)) => add_host(&mut state, which + 1),
+                4 => { state.nodes.retain(|_, node| node.name != format!("h{}", which + 1)); let State { live, nodes, .. } = &mut state; live.retain(|id, _| nodes.contains_key(id)); }
+                _ => everyone_reports(&mut state),
+            }
+            step(&mut state);
+            check(&state);
+        }
+        settle(&mut state);
+        check(&state);
+        for service in state.services.values() {
+            let wanted = state.containers_of(service.id).filter(|c| c.is_wanted()).count();
+            prop_assert_eq!(wanted as u32, if service.removing { 0 } else { service.scale });
+        }
+    }
+}
