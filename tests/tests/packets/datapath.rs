@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, HashMap, MapData, PerCpuArray, lpm_trie},
-    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+    programs::{CgroupSockAddr, SchedClassifier, TestRun as _, TestRunOptions},
 };
 use remuda_abi::{
     counter::{Counter, DropReason},
@@ -184,10 +184,19 @@ impl Datapath {
         counters.chain(drops).map(|(name, i)| Ok((name, m.get(&i, 0)?.iter().sum()))).collect()
     }
 
+    /// The socket hooks too; nothing is attached.
+    pub fn load_sockets(&mut self) {
+        for name in program::SOCKET {
+            let p: &mut CgroupSockAddr = self.ebpf.program_mut(name).unwrap().try_into().unwrap();
+            p.load().unwrap_or_else(|e| panic!("the verifier refused {name}: {e:?}"));
+        }
+    }
+
     /// Instructions the verifier walked for each program.
     pub fn verified_instructions(&self) -> Vec<(String, u32)> {
         let count = |p: &aya::programs::Program| match p {
             aya::programs::Program::SchedClassifier(p) => p.info().ok()?.verified_instruction_count(),
+            aya::programs::Program::CgroupSockAddr(p) => p.info().ok()?.verified_instruction_count(),
             _ => None,
         };
         self.ebpf.programs().filter_map(|(n, p)| Some((n.to_string(), count(p)?))).collect()

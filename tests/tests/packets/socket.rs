@@ -26,10 +26,10 @@ fn attach(flags: u32) -> Datapath {
     let mut d = Datapath::load();
     let script = "link set lo up\naddr add 10.42.1.3/32 dev lo\naddr add 10.42.1.2/32 dev lo\n";
     crate::datapath::ip_batch(script).unwrap();
+    d.load_sockets();
     let cgroup = File::open(cgroup2_root()).expect("a cgroup v2 root");
     for name in program::SOCKET {
         let p: &mut CgroupSockAddr = d.ebpf.program_mut(name).unwrap().try_into().unwrap();
-        p.load().unwrap_or_else(|e| panic!("{name}: {e:?}"));
         p.attach(&cgroup, CgroupAttachMode::Single).unwrap();
     }
     let me = SocketEndpoint {
