@@ -70,21 +70,22 @@ pub(crate) fn put_backend(kernel: &mut Kernel, backend: &Backend) -> Result<(), 
         let key = LocalKey { vni: host.vni, ip_be: host.endpoint_ip_be };
         kernel.maps.local_ids.insert(backend.id, Raw(key), 0).attempt(what)?;
     }
+    let old = kernel.maps.backends.get(&backend.id, 0).attempt(what)?.0;
     kernel.maps.backends.set(backend.id, Raw(value), 0).attempt(what)?;
     kernel.balance.backend_ids.insert(backend.id);
-    note_host_backends(kernel)
+    note_host_backends(kernel, value.flags | old.flags)
 }
 
 /// The reverse of [`put_backend`]; the plan has taken it out of every frontend before.
 pub(crate) fn remove_backend(kernel: &mut Kernel, id: u32) -> Result<(), KernelError> {
     let what = || format!("remove backend {id}");
     let Ok(old) = kernel.maps.backends.get(&id, 0) else { return Ok(()) };
-    if old.0.flags & (BACKEND_LOCAL | BACKEND_HOST_NETWORK) == BACKEND_LOCAL | BACKEND_HOST_NETWORK {
+    if is_host_backend(old.0.flags) {
         gone(kernel.maps.local_ids.remove(&id)).attempt(what)?;
     }
     kernel.maps.backends.set(id, Raw(BackendValue::default()), 0).attempt(what)?;
     kernel.balance.backend_ids.remove(&id);
-    note_host_backends(kernel)?;
+    note_host_backends(kernel, old.0.flags)?;
     drop_former_owners(kernel)
 }
 
@@ -100,14 +101,19 @@ pub(crate) fn put_frontend(kernel: &mut Kernel, frontend: &Frontend) -> Result<(
         _ => place(kernel, frontend, old.map_or(0, |o| o.generation))?,
     };
     value.target_port_be = frontend.target_port.to_be();
-    own(kernel, frontend)?;
+    if is_served_outside(frontend.key) {
+        own(kernel, frontend)?;
+    }
     kernel.maps.frontends4.insert(Raw(key), Raw(value), 0).attempt(what)?;
     set_published(kernel, frontend.key, true)?;
     if let Some(old) = old.filter(|_| !is_same_list) {
         release(kernel, &old);
-        raise_ring_generation(kernel)?;
+        if is_served_outside(frontend.key) {
+            raise_ring_generation(kernel)?;
+            drop_former_owners(kernel)?;
+        }
     }
-    drop_former_owners(kernel)
+    Ok(())
 }
 
 /// The reverse of [`put_frontend`]; absent is fine.
@@ -118,7 +124,7 @@ pub(crate) fn remove_frontend(kernel: &mut Kernel, key: FrontendKey) -> Result<(
     let Ok(old) = kernel.maps.frontends4.get(&Raw(value_key), 0) else { return Ok(()) };
     gone(kernel.maps.frontends4.remove(&Raw(value_key))).attempt(what)?;
     release(kernel, &old.0);
-    drop_former_owners(kernel)
+    if is_served_outside(key) { drop_former_owners(kernel) } else { Ok(()) }
 }
 
 pub(crate) fn observed_backends(kernel: &Kernel) -> Result<BTreeMap<u32, Backend>, KernelError> {
@@ -167,7 +173,7 @@ fn place(kernel: &mut Kernel, frontend: &Frontend, generation: u32) -> Result<Fr
         generation: generation.wrapping_add(1),
         ..FrontendValue::default()
     };
-    if !matches!(frontend.key, FrontendKey::Vip(_)) && list_count > 0 {
+    if is_served_outside(frontend.key) && list_count > 0 {
         let slots = ring(kernel.host()?.hash_seed, frontend);
         value.ring_slots = slots.len() as u32;
         value.ring_base = kernel.balance.rings.take(value.ring_slots, now).ok_or_else(|| full("RINGS"))?;
@@ -221,7 +227,8 @@ fn nodes_of(kernel: &Kernel, backends: &[u32]) -> BTreeSet<u16> {
 /// flows of a draining backend still answer.
 fn drop_former_owners(kernel: &mut Kernel) -> Result<(), KernelError> {
     let mut owners: BTreeMap<u32, BTreeSet<u16>> = BTreeMap::new();
-    let frontends: Vec<FrontendValue> = kernel.maps.frontends4.iter().flatten().map(|(_, v)| v.0).collect();
+    let published = kernel.maps.frontends4.iter().flatten().filter(|(key, _)| key.0.addr_be == 0);
+    let frontends: Vec<FrontendValue> = published.map(|(_, value)| value.0).collect();
     for value in frontends {
         let nodes = nodes_of(kernel, &members(kernel, &value)?);
         owners.entry(value.id).or_default().extend(nodes);
@@ -260,8 +267,12 @@ fn raise_ring_generation(kernel: &mut Kernel) -> Result<(), KernelError> {
     kernel.maps.host.set(0, Raw(host), 0).attempt(|| "raise the ring generation")
 }
 
-/// Uplinks undo translations of host-network backends only where there are any.
-fn note_host_backends(kernel: &mut Kernel) -> Result<(), KernelError> {
+/// Uplinks undo translations of host-network backends only where there are any. Asked only when one of this host
+/// came or went, which its `flags` say.
+fn note_host_backends(kernel: &mut Kernel, flags: u32) -> Result<(), KernelError> {
+    if !is_host_backend(flags) {
+        return Ok(());
+    }
     let mut host = kernel.host()?;
     let node_id = host.node_id;
     let has_any = observed_backends(kernel)?.into_values().any(|b| b.host_network && b.node_id == node_id);
@@ -271,6 +282,16 @@ fn note_host_backends(kernel: &mut Kernel) -> Result<(), KernelError> {
     }
     host.flags = flags;
     kernel.maps.host.set(0, Raw(host), 0).attempt(|| "note host-network backends")
+}
+
+/// Has a ring, and hosts that answer in its name.
+fn is_served_outside(key: FrontendKey) -> bool {
+    !matches!(key, FrontendKey::Vip(_))
+}
+
+/// In this host's own namespace.
+fn is_host_backend(flags: u32) -> bool {
+    flags & BACKEND_LOCAL != 0 && flags & BACKEND_HOST_NETWORK != 0
 }
 
 fn key_value(vni: u32, key: FrontendKey) -> KeyValue {

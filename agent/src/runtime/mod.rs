@@ -14,6 +14,7 @@ mod session;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -61,6 +62,8 @@ impl Runtimes {
         let units_dir = data_dir.join("units");
         let error = |e: std::io::Error| RuntimeError::new("units", format!("create {}: {e}", units_dir.display()));
         std::fs::create_dir_all(&units_dir).map_err(error)?;
+        // Environments hold secrets.
+        std::fs::set_permissions(&units_dir, std::fs::Permissions::from_mode(0o700)).map_err(error)?;
         // Absolute: holders change their directory.
         let units_dir = units_dir.canonicalize().map_err(error)?;
         let shared = Arc::new(Shared { units: Mutex::default(), changes: watch::Sender::new(0) });

@@ -49,6 +49,8 @@ fn background(unit: Unit, mut tell: std::io::PipeWriter) -> i32 {
 }
 
 fn prepare(unit: Unit) -> Result<Server, String> {
+    // What the unit's programs expect, whatever the agent was started with.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     setsid().map_err(|e| words("start a session", e.into()))?;
     detach_streams().map_err(|e| words("detach from the agent's streams", e))?;
     let lock = lock(&unit)?;

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 
-use super::process::{Process, Program, connect};
+use super::process::{Process, Program, close_streams, connect};
 use super::{Unit, init, words};
 
 /// A command that runs inside the unit.
@@ -67,6 +68,9 @@ impl Streams {
             let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
             let OpenptyResult { master, slave } =
                 openpty(Some(&size), None).map_err(|e| words("open a terminal", e.into()))?;
+            for end in [&master, &slave] {
+                fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|e| words("open a terminal", e.into()))?;
+            }
             return Ok(Streams { ours: vec![slave], theirs: vec![master], is_terminal: true });
         }
         let pipe = || std::io::pipe().map_err(|e| words("make a pipe", e));
@@ -136,6 +140,8 @@ fn enter(
         }
         Ok(ForkResult::Parent { child }) => {
             drop((streams, report, namespaces));
+            // Nor the holder's: another session's connection kept open here would not look closed.
+            close_streams();
             init::wait_for(child)
         }
         Err(e) => {

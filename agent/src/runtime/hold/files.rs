@@ -24,8 +24,13 @@ pub(super) fn mount_over(unit: &Unit) -> Result<(), String> {
         .map_err(|e| words("make mounts private", e.into()))?;
     for (name, _) in contents(unit) {
         let target = Path::new("/etc").join(name);
-        bind(&unit.path(name), &target)
-            .map_err(|e| words(format!("put the unit's {name} over {}", target.display()), e))?;
+        match bind(&unit.path(name), &target) {
+            // A host without the file has nothing to hide; names need theirs.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && name != "resolv.conf" => {}
+            other => {
+                other.map_err(|e| words(format!("put the unit's {name} over the host's {}", target.display()), e))?
+            }
+        }
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).map_err(|e| words("mount /proc", e.into()))

@@ -178,6 +178,8 @@ fn first_process(
         return 1;
     }
     drop(go);
+    // The agent's protection from the kernel's memory killer is its own.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "0");
     // Blocked, not ignored: they wait for init::wait_for.
     let blocked = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), None);
     let ready = blocked
@@ -229,7 +231,7 @@ pub(super) fn connect(streams: [std::os::fd::BorrowedFd<'_>; 3]) -> std::io::Res
 }
 
 /// Process 1 must hold no descriptor of the holder's: a socket kept open here would look alive to the agent.
-fn close_streams() {
+pub(super) fn close_streams() {
     // SAFETY: this process uses no descriptor from here on; the range is clamped by the kernel.
     unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
 }
