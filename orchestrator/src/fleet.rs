@@ -106,9 +106,10 @@ impl Fleet {
         task.await.unwrap_or_else(|fault| Err(ChangeError::Fault(fault.to_string())))
     }
 
-    /// Resolves when no change is in progress.
-    pub async fn idle(&self) {
-        drop(self.turn.lock().await);
+    /// Lets the change in progress finish and closes the store; later changes are refused.
+    pub async fn close(&self) {
+        let _turn = self.turn.lock().await;
+        self.store.close().await;
     }
 
     async fn change_now<T, E>(

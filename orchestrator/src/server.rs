@@ -101,7 +101,7 @@ impl Server {
     pub async fn stop(mut self) {
         self.task.abort();
         let _ = tokio::time::timeout(STOP_TIMEOUT, &mut self.task).await;
-        let _ = tokio::time::timeout(STOP_TIMEOUT, self.fleet.idle()).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT, self.fleet.close()).await;
     }
 }
 

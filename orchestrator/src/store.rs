@@ -23,6 +23,8 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, from: u64, writes: Vec<Write>) -> BoxFuture<'_, Result<u64, StoreError>>;
     /// Every commit from now on, in order; a receiver that lags loads again.
     fn watch(&self) -> broadcast::Receiver<Committed>;
+    /// Lets go of the store, whoever still holds a reference: what comes later is refused, another may open it.
+    fn close(&self) -> BoxFuture<'_, ()>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub enum StoreError {
     Newer { path: PathBuf, found: u64 },
     #[error("{}: is not a store of ours or is damaged ({why}): restore it from a backup, or move it away to start an empty fleet", path.display())]
     Damaged { path: PathBuf, why: String },
+    #[error("the server is stopping")]
+    Closed,
     #[error("{}: no space left on the device: free some; nothing was changed", .0.display())]
     Full(PathBuf),
     #[error("{}: {why}", path.display())]

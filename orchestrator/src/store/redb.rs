@@ -24,14 +24,20 @@ pub struct RedbStore {
 
 struct File {
     path: PathBuf,
-    /// None after an I/O error: redb wants to be opened again then, and the next call does.
-    database: Mutex<Option<Database>>,
+    slot: Mutex<Slot>,
+}
+
+enum Slot {
+    Open(Database),
+    /// At first, and after an I/O error: redb wants to be opened again then, and the next call does.
+    ToOpen,
+    Closed,
 }
 
 impl RedbStore {
     /// Opens or creates the store at `path`.
     pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
-        let file = File { path: path.to_owned(), database: Mutex::new(None) };
+        let file = File { path: path.to_owned(), slot: Mutex::new(Slot::ToOpen) };
         file.with(|_| Ok(()))?;
         Ok(RedbStore { file: Arc::new(file), commits: broadcast::channel(WATCH_BACKLOG).0 })
     }
@@ -60,6 +66,19 @@ impl Store for RedbStore {
     fn watch(&self) -> broadcast::Receiver<Committed> {
         self.commits.subscribe()
     }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        let file = self.file.clone();
+        Box::pin(async move {
+            let closed = off_thread(move || {
+                *file.slot.lock().unwrap_or_else(PoisonError::into_inner) = Slot::Closed;
+                Ok(())
+            });
+            if let Err(error) = closed.await {
+                tracing::error!(%error, "the store was not closed");
+            }
+        })
+    }
 }
 
 /// Disk work waits on a thread of its own, never on the ones that serve connections.
@@ -72,14 +91,18 @@ async fn off_thread<T: Send + 'static>(
 
 impl File {
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let database = match slot.take() {
-            Some(database) => database,
-            None => open(&self.path)?,
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match std::mem::replace(&mut *slot, Slot::ToOpen) {
+            Slot::Open(database) => database,
+            Slot::ToOpen => open(&self.path)?,
+            Slot::Closed => {
+                *slot = Slot::Closed;
+                return Err(StoreError::Closed);
+            }
         };
         match work(&database) {
             Ok(value) => {
-                *slot = Some(database);
+                *slot = Slot::Open(database);
                 Ok(value)
             }
             Err(error) => Err(explain(&self.path, error)),

@@ -51,6 +51,16 @@ async fn a_watcher_sees_every_commit_in_order() {
     }
 }
 
+#[tokio::test]
+async fn a_closed_store_refuses_everything_and_another_may_open_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    store.commit(0, vec![put("a", "1")]).await.expect("commits");
+    store.close().await;
+    assert!(matches!(store.commit(1, vec![]).await, Err(StoreError::Closed)));
+    assert_eq!(open(dir.path()).load().await.expect("loads").revision, 1);
+}
+
 #[test]
 fn a_second_process_a_damaged_file_and_a_newer_format_are_told_apart() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -78,7 +88,7 @@ async fn what_was_acknowledged_is_there_after_kill_9() {
     for round in 0..5 {
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "child_that_commits_until_it_is_killed", "--ignored", "--nocapture"])
+            .args(["--exact", "store::child_that_commits_until_it_is_killed", "--ignored", "--nocapture"])
             .env("REMUDA_STORE_DIR", dir.path())
             .stdout(Stdio::piped())
             .spawn()

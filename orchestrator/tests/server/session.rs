@@ -1,8 +1,6 @@
 //! Logs, exec and look-ups: from a user through the server to the container's host and back.
 
-mod common;
-
-use common::{Fleet, Host, server_stream, web};
+use crate::common::{Fleet, Host, server_stream, web};
 use futures::{SinkExt, StreamExt};
 use remuda_api::link::*;
 use remuda_api::resource::DnsAnswer;
@@ -24,7 +22,7 @@ async fn answer(fleet: &Fleet, host: &Host, frames: Vec<FrameKind>, echo: bool) 
         let codec = tonic_prost::ProstCodec::<Frame, Frame>::default();
         let request = Request::new(ReceiverStream::new(stream));
         let mut input =
-            client.streaming(request, common::path("Session"), codec).await.expect("a session").into_inner();
+            client.streaming(request, crate::common::path("Session"), codec).await.expect("a session").into_inner();
         let out = |kind| Frame { order_id: String::new(), kind: Some(kind) };
         let mut is_open = echo;
         while is_open {

@@ -1,8 +1,6 @@
 //! The API towards people: keys, problems, everything wrong at once.
 
-mod common;
-
-use common::{Fleet, facts, web};
+use crate::common::{Fleet, facts, web};
 use remuda_api::link::HostFacts;
 use remuda_api::resource::{Event, Problem};
 use serde_json::{Value, json};

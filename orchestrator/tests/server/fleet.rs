@@ -1,16 +1,14 @@
 //! A fleet from joining to restarting, as users of the API and hosts see it.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{Api, Fleet, Mode, facts, web};
+use crate::common::{Api, Fleet, Mode, facts, web};
 use remuda_api::link::HostFacts;
 use remuda_api::resource::{ContainerState, HostState, Service, ServiceState};
 use serde_json::{Value, json};
 
-async fn three_hosts() -> (Fleet, [common::Host; 3]) {
+async fn three_hosts() -> (Fleet, [crate::common::Host; 3]) {
     let fleet = Fleet::start().await;
     let hosts = [fleet.host("h1").await, fleet.host("h2").await, fleet.host("h3").await];
     fleet.api.until_ready(3).await;
@@ -246,7 +244,7 @@ async fn a_removed_host_is_locked_out_and_its_containers_move() {
     assert_eq!(per_host(&fleet.api).await.len(), 2);
     let mut client = fleet.client(&hosts[2].identity).await;
     let request = remuda_api::link::AssignRequest::default();
-    let refused = common::server_stream::<_, remuda_api::link::Update>(&mut client, "Assign", request).await;
+    let refused = crate::common::server_stream::<_, remuda_api::link::Update>(&mut client, "Assign", request).await;
     assert_eq!(refused.expect_err("it is out").code(), tonic::Code::PermissionDenied);
 }
 

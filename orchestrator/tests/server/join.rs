@@ -1,10 +1,8 @@
 //! Who is let in, and what a certificate opens.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Fleet, Identity, csr, facts};
+use crate::common::{Fleet, Identity, csr, facts};
 use remuda_api::link::*;
 use remuda_api::resource::{Event, TokenCreated};
 use serde_json::json;
@@ -65,17 +63,17 @@ async fn a_second_host_of_the_same_name_is_refused_once_the_first_has_reported()
     let again = fleet.join(&fleet.token(), facts()).await.err().expect("refused");
     assert!(again.message().contains("a host named `h1` is in the fleet"), "{again}");
     let mut client = fleet.client(&first).await;
-    let lost = common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await;
+    let lost = crate::common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await;
     assert_eq!(lost.expect_err("its record was replaced").code(), Code::PermissionDenied);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_certificate_nothing_but_joining_is_possible() {
     let fleet = Fleet::start().await;
-    let mut client = common::client(fleet.address(), &fleet.ca(), None).await.expect("TLS");
-    let assign = common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await;
+    let mut client = crate::common::client(fleet.address(), &fleet.ca(), None).await.expect("TLS");
+    let assign = crate::common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await;
     assert_eq!(assign.expect_err("refused").code(), Code::Unauthenticated);
-    let renew: Result<Credentials, _> = common::unary(&mut client, "Renew", RenewRequest::default()).await;
+    let renew: Result<Credentials, _> = crate::common::unary(&mut client, "Renew", RenewRequest::default()).await;
     assert_eq!(renew.expect_err("refused").code(), Code::Unauthenticated);
 }
 
@@ -90,17 +88,17 @@ async fn an_expired_certificate_renews_itself_and_does_nothing_else() {
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let expired = Identity { certificate: short.pem, ..identity.clone() };
     let mut client = fleet.client(&expired).await;
-    let assign = common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await;
+    let assign = crate::common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await;
     let refused = assign.expect_err("only renewing");
     assert!(refused.message().contains("expired"), "{refused}");
     let new_key = rcgen::KeyPair::generate().expect("a key");
     let renewed: Credentials =
-        common::unary(&mut client, "Renew", RenewRequest { csr_pem: csr(&new_key) }).await.expect("renewed");
+        crate::common::unary(&mut client, "Renew", RenewRequest { csr_pem: csr(&new_key) }).await.expect("renewed");
     assert_eq!(renewed.node_id, identity.node_id);
     let fresh =
         Identity { node_id: renewed.node_id, certificate: renewed.certificate_pem, key: new_key.serialize_pem() };
     let mut client = fleet.client(&fresh).await;
-    common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await.expect("in again");
+    crate::common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await.expect("in again");
     let events: Vec<Event> = fleet.api.get("/v1/events").await;
     assert!(events.iter().any(|e| e.kind == "certificate-renewed" && e.message.contains("expired")));
 }
@@ -109,19 +107,19 @@ async fn an_expired_certificate_renews_itself_and_does_nothing_else() {
 async fn a_certificate_of_another_ca_does_not_get_through_the_handshake() {
     let (fleet, foreign) = (Fleet::start().await, Fleet::start().await);
     let theirs = foreign.join(&foreign.token(), facts()).await.expect("joins there");
-    let mut client = match common::client(fleet.address(), &fleet.ca(), Some(&theirs)).await {
+    let mut client = match crate::common::client(fleet.address(), &fleet.ca(), Some(&theirs)).await {
         Err(_) => return,
         // TLS 1.3: the client learns it with its first read.
         Ok(client) => client,
     };
-    let refused = common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await;
+    let refused = crate::common::server_stream::<_, Update>(&mut client, "Assign", AssignRequest::default()).await;
     assert!(refused.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_joining_host_that_trusts_another_ca_never_sends_its_secret() {
     let (fleet, foreign) = (Fleet::start().await, Fleet::start().await);
-    let refused = common::client(fleet.address(), &foreign.ca(), None).await;
+    let refused = crate::common::client(fleet.address(), &foreign.ca(), None).await;
     // Both CAs have one name; what differs is the key.
-    assert!(refused.err().expect("refused by the client").contains("InvalidCertificate"));
+    assert!(refused.expect_err("refused by the client").contains("InvalidCertificate"));
 }

@@ -1,0 +1,9 @@
+//! The orchestrator from outside: its port, its data directory, its store. One binary, because linking is what costs.
+
+mod api;
+mod common;
+mod fleet;
+mod join;
+mod session;
+mod start;
+mod store;
