@@ -37,9 +37,9 @@ pub enum Action {
     },
     PutFrontend(Frontend),
     RemoveFrontend(FrontendKey),
-    /// TCP flows reset, connected UDP sockets destroyed, conntrack reaped: the backend is gone for good.
+    /// TCP flows reset, connected UDP sockets destroyed, conntrack reaped: the backends are gone for good.
     BreakFlows {
-        ip: Ipv4Addr,
+        ips: Vec<Ipv4Addr>,
     },
     // names
     PublishNames {
@@ -212,7 +212,10 @@ impl fmt::Display for Action {
             Self::RemoveBackend { id } => write!(f, "forget backend {id}"),
             Self::PutFrontend(v) => write!(f, "frontend {} -> {} backends", v.key, v.backends.len()),
             Self::RemoveFrontend(key) => write!(f, "forget frontend {key}"),
-            Self::BreakFlows { ip } => write!(f, "break flows of {ip}"),
+            Self::BreakFlows { ips } => {
+                let ips: Vec<_> = ips.iter().map(Ipv4Addr::to_string).collect();
+                write!(f, "break flows of {}", ips.join(", "))
+            }
             Self::PublishNames { generation } => write!(f, "publish names of generation {generation}"),
         }
     }

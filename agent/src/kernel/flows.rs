@@ -22,39 +22,40 @@ pub(crate) struct Namespace {
     path: PathBuf,
 }
 
-/// TCP connections to `ip` are reset and connected UDP sockets destroyed, in the host's and every local endpoint's
+/// TCP connections to `ips` are reset and connected UDP sockets destroyed, in the host's and every local endpoint's
 /// namespace; what the programs remember of flows to it is forgotten.
-pub(crate) fn break_flows(kernel: &mut Kernel, ip: Ipv4Addr) -> Result<(), KernelError> {
-    forget_flows(kernel, ip)?;
-    let what = || format!("break connections to {ip}");
-    let mut broken = destroy_sockets_to(ip).attempt(what)?;
+pub(crate) fn break_flows(kernel: &mut Kernel, ips: &[Ipv4Addr]) -> Result<(), KernelError> {
+    forget_flows(kernel, ips)?;
+    let what = || format!("break connections to {ips:?}");
+    let mut broken = destroy_sockets_to(ips).attempt(what)?;
     for (endpoint, namespace) in kernel.record.namespaces.clone() {
-        let cookie = namespace.cookie;
+        let (cookie, ips) = (namespace.cookie, ips.to_vec());
         // Elsewhere or gone: its sockets went with it.
         let result =
-            inside(&namespace.path, move || if netns_cookie()? == cookie { destroy_sockets_to(ip) } else { Ok(0) });
+            inside(&namespace.path, move || if netns_cookie()? == cookie { destroy_sockets_to(&ips) } else { Ok(0) });
         match result {
             Ok(count) => broken += count,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(%endpoint, %error, "connections of this endpoint could not be looked at"),
         }
     }
-    tracing::debug!(%ip, broken, "connections to a backend that is gone were broken");
+    tracing::debug!(?ips, broken, "connections to backends that are gone were broken");
     Ok(())
 }
 
-/// Removes conntrack entries of flows the backend served, and per-packet translations that lead to it.
-fn forget_flows(kernel: &mut Kernel, ip: Ipv4Addr) -> Result<(), KernelError> {
-    let what = || format!("forget flows of {ip}");
-    let ip_be = be(ip);
-    let served: Vec<Raw<FlowKey>> = kernel.maps.conntrack4.keys().flatten().filter(|k| k.0.src_be == ip_be).collect();
+/// Removes conntrack entries of flows the backends served, and per-packet translations that lead to them.
+fn forget_flows(kernel: &mut Kernel, ips: &[Ipv4Addr]) -> Result<(), KernelError> {
+    let what = || format!("forget flows of {ips:?}");
+    let ips_be: Vec<u32> = ips.iter().map(|ip| be(*ip)).collect();
+    let served: Vec<Raw<FlowKey>> =
+        kernel.maps.conntrack4.keys().flatten().filter(|k| ips_be.contains(&k.0.src_be)).collect();
     for key in served {
         gone(kernel.maps.conntrack4.remove(&key)).attempt(what)?;
     }
     let translations = kernel.maps.vipflows4.iter().flatten();
     let leads_there = |key: &FlowKey, to_be: u32| match key.direction {
-        KEY_REPLY => key.src_be == ip_be,
-        _ => to_be == ip_be,
+        KEY_REPLY => ips_be.contains(&key.src_be),
+        _ => ips_be.contains(&to_be),
     };
     let led: Vec<Raw<FlowKey>> = translations.filter(|(k, v)| leads_there(&k.0, v.0.ip_be)).map(|(k, _)| k).collect();
     for key in led {

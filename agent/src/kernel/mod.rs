@@ -132,7 +132,7 @@ impl Kernel {
             Action::RemoveBackend { id } => balance::remove_backend(self, *id),
             Action::PutFrontend(frontend) => balance::put_frontend(self, frontend),
             Action::RemoveFrontend(key) => balance::remove_frontend(self, *key),
-            Action::BreakFlows { ip } => flows::break_flows(self, *ip),
+            Action::BreakFlows { ips } => flows::break_flows(self, ips),
             Action::CreateUnit(_)
             | Action::StartUnit(_)
             | Action::StopUnit { .. }

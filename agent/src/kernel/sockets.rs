@@ -23,9 +23,9 @@ const TCP_STATES: u32 = 0xfff & !(1 << 10) & !(1 << 6);
 /// Connected UDP sockets are ESTABLISHED (1).
 const UDP_STATES: u32 = 1 << 1;
 
-/// Destroys, in the calling thread's network namespace, TCP sockets and connected UDP sockets whose peer is `ip`,
+/// Destroys, in the calling thread's network namespace, TCP sockets and connected UDP sockets whose peer is in `ips`,
 /// on v4 and v4-mapped v6 sockets alike; their programs get an error at once. Returns how many there were.
-pub(crate) fn destroy_sockets_to(ip: Ipv4Addr) -> io::Result<usize> {
+pub(crate) fn destroy_sockets_to(ips: &[Ipv4Addr]) -> io::Result<usize> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -33,7 +33,7 @@ pub(crate) fn destroy_sockets_to(ip: Ipv4Addr) -> io::Result<usize> {
     for (protocol, states) in [(libc::IPPROTO_TCP, TCP_STATES), (libc::IPPROTO_UDP, UDP_STATES)] {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let head = [family as u8, protocol as u8, 0, 0];
-            for id in connected_to(&socket, head, states, ip)? {
+            for id in connected_to(&socket, head, states, ips)? {
                 count += usize::from(destroy(&socket, head, states, &id)?);
             }
         }
@@ -41,7 +41,7 @@ pub(crate) fn destroy_sockets_to(ip: Ipv4Addr) -> io::Result<usize> {
     Ok(count)
 }
 
-fn connected_to(socket: &Socket, head: [u8; 4], states: u32, ip: Ipv4Addr) -> io::Result<Vec<[u8; ID]>> {
+fn connected_to(socket: &Socket, head: [u8; 4], states: u32, ips: &[Ipv4Addr]) -> io::Result<Vec<[u8; ID]>> {
     send(socket, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, head, states, &[0; ID])?;
     let mut found = Vec::new();
     loop {
@@ -52,7 +52,11 @@ fn connected_to(socket: &Socket, head: [u8; 4], states: u32, ip: Ipv4Addr) -> io
                 // A kernel without that family or protocol has no such sockets.
                 NLMSG_ERROR => return Ok(found),
                 // struct inet_diag_msg: family, state, timer, retransmits, id.
-                _ => found.extend(body.get(4..4 + ID).and_then(|id| id.try_into().ok()).filter(|id| is_peer(id, ip))),
+                _ => found.extend(
+                    body.get(4..4 + ID)
+                        .and_then(|id| id.try_into().ok())
+                        .filter(|id| ips.iter().any(|ip| is_peer(id, *ip))),
+                ),
             }
         }
     }

@@ -88,11 +88,16 @@ fn remove_frontends(desired: &Desired, observed: &Observed, actions: &mut Vec<Ac
     let frontends = kernel.frontends.keys().filter(|key| !desired.frontends.contains_key(key));
     actions.extend(frontends.map(|key| Action::RemoveFrontend(*key)));
     let still_used: BTreeSet<_> = desired.backends.values().map(|backend| backend.ip).collect();
+    let mut broken = Vec::new();
     for backend in kernel.backends.values().filter(|backend| !desired.backends.contains_key(&backend.id)) {
         actions.push(Action::RemoveBackend { id: backend.id });
         if !backend.host_network && !still_used.contains(&backend.ip) {
-            actions.push(Action::BreakFlows { ip: backend.ip });
+            broken.push(backend.ip);
         }
+    }
+    // One action for all: each enters every namespace of the host.
+    if !broken.is_empty() {
+        actions.push(Action::BreakFlows { ips: broken });
     }
 }
 
