@@ -52,15 +52,24 @@ fn run(cli: Cli) -> Outcome {
         Command::Agent(args) => command::agent::run(args),
         Command::Server(args) => command::server::run(args),
         Command::Leave(args) => command::leave::run(args),
+        command => {
+            end_with_the_pipe();
+            tell(command, &cli.connection)
+        }
+    }
+}
+
+/// What a user wants to see or have changed.
+fn tell(command: Command, connection: &ConnectionArgs) -> Outcome {
+    match command {
         Command::Completion(args) => command::completion::run(args),
         Command::Config(args) => command::config::run(args),
-        command => ask(command, &cli.connection),
+        command => ask(command, connection),
     }
 }
 
 /// What a user asks of the server: one thread is enough, and nothing waits for a blocked read at the end.
 fn ask(command: Command, connection: &ConnectionArgs) -> Outcome {
-    end_with_the_pipe();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().cannot("start")?;
     let outcome = runtime.block_on(answer(command, connection));
     runtime.shutdown_background();
@@ -78,8 +87,8 @@ async fn answer(command: Command, connection: &ConnectionArgs) -> Outcome {
         Command::Services(args) => command::services::services(args, &client()?).await,
         Command::Stacks(args) => command::services::stacks(args, &client()?).await,
         Command::Hosts(args) => command::host::list(args, &client()?).await,
-        Command::Host(command) => command::host::run(command, &client()?).await,
-        Command::Scale(args) => command::scale::run(args, &client()?).await,
+        Command::Host(command) => command::host::run(command, connection).await,
+        Command::Scale(args) => command::scale::run(args, connection).await,
         Command::Logs(args) => command::logs::run(args, &client()?).await,
         Command::Exec(args) => command::exec::run(args, &client()?).await,
         Command::Inspect(args) => command::inspect::run(args, &client()?).await,

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Nobody waits longer; it can be added to any point in time without leaving the clock's range.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
+
 /// `512M`, `2GiB`, `1073741824`: bytes. K, M, G and T are powers of 1,024, as Compose reads them.
 pub fn memory_bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
@@ -33,7 +36,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400_000,
         _ => return Err(format!("`{unit}` is no unit of time: use ms, s, m, h or d, as in 15m")),
     };
-    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(|| "is too long".into())
+    let time = number.checked_mul(unit_ms).map(Duration::from_millis);
+    time.filter(|time| *time <= DURATION_MAX).ok_or_else(|| "is longer than a year".into())
 }
 
 /// Cores: `2`, `0.5`; above 0.
@@ -86,7 +90,7 @@ mod tests {
         assert_eq!(duration("15m"), Ok(Duration::from_secs(900)));
         assert_eq!(duration("60"), Ok(Duration::from_secs(60)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for text in ["", "m", "1y", "-1s", "99999999999999999999s", "18446744073709551615d"] {
+        for text in ["", "m", "1y", "-1s", "99999999999999999999s", "18446744073709551615d", "367d"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -75,6 +75,8 @@ fn wrong_words_end_with_2_and_say_what_is_right() {
         (&["scale", "shop/web=-1"][..], "shop/web=6"),
         (&["scale", "shop/web=1", "shop/web=2"], "twice"),
         (&["scale"], "STACK/SERVICE=N"),
+        (&["host", "label", "h1", "zone"], "KEY=VALUE"),
+        (&["logs", "web", "--tail", "0"], "1.."),
         (&["up", "-s", "a.b"], "letters, digits"),
         (&["up", "-f", "x"], "--stack"),
         (&["up", "-s", "a", "-d", "--plan"], "cannot be used with"),

@@ -7,6 +7,7 @@ use remuda_api::resource::{Host, HostPatch};
 use reqwest::Method;
 
 use crate::client::{Client, Refusal};
+use crate::connection::ConnectionArgs;
 use crate::failure::{Failure, Outcome};
 use crate::listing::{OutputArgs, json, out, print};
 use crate::{name, quantity};
@@ -57,11 +58,16 @@ pub async fn list(args: ListArgs, client: &Client) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-pub async fn run(command: Command, client: &Client) -> Outcome {
+/// The words are checked before a server is looked for.
+pub async fn run(command: Command, connection: &ConnectionArgs) -> Outcome {
+    let client = || Client::new(connection.connection()?);
     match command {
-        Command::Ls(args) => list(args, client).await,
-        Command::Inspect { name } => inspect(&name, client).await,
-        Command::Label { name, labels } => label(&name, &labels, client).await,
+        Command::Ls(args) => list(args, &client()?).await,
+        Command::Inspect { name } => inspect(&name, &client()?).await,
+        Command::Label { name, labels } => {
+            let changes = label_changes(&labels)?;
+            label(&name, changes, &client()?).await
+        }
     }
 }
 
@@ -72,8 +78,7 @@ async fn inspect(typed: &str, client: &Client) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn label(typed: &str, labels: &[String], client: &Client) -> Outcome {
-    let labels = label_changes(labels)?;
+async fn label(typed: &str, labels: BTreeMap<String, Option<String>>, client: &Client) -> Outcome {
     let name = host_named(client, typed).await?;
     let patch = HostPatch { labels, ..HostPatch::default() };
     let host: Host = client.send(Method::PATCH, &["hosts", &name], &patch).await.map_err(Refusal::into_failure)?;

@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(short, long)]
     follow: bool,
     /// Only the last N lines
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     tail: Option<u32>,
 }
 
@@ -31,9 +31,6 @@ pub async fn run(args: Args, client: &Client) -> Outcome {
     let mut query: Vec<(&str, &str)> = tail.iter().map(|lines| ("tail", lines.as_str())).collect();
     if args.follow {
         query.push(("follow", "true"));
-    }
-    if args.tail == Some(0) && !args.follow {
-        return Ok(ExitCode::SUCCESS);
     }
     let mut pieces = client.bytes(&path, &query).await.map_err(Refusal::into_failure)?;
     let mut stdout = std::io::stdout().lock();

@@ -7,6 +7,7 @@ use remuda_api::resource::Scale;
 use reqwest::Method;
 
 use crate::client::{Client, Refusal};
+use crate::connection::ConnectionArgs;
 use crate::converge::{DEFAULT_TIMEOUT, Goal, converge};
 use crate::failure::{Failure, Outcome};
 use crate::name::{self, Known};
@@ -33,12 +34,14 @@ struct Wish {
     replicas: u32,
 }
 
-pub async fn run(args: Args, client: &Client) -> Outcome {
+/// The words are checked before a server is looked for.
+pub async fn run(args: Args, connection: &ConnectionArgs) -> Outcome {
     let services: BTreeMap<String, u32> =
         args.services.iter().map(|wish| (format!("{}/{}", wish.stack, wish.service), wish.replicas)).collect();
     if services.len() < args.services.len() {
         return Err(Failure::usage("a service is named twice").advice("name each once: the last N would win silently"));
     }
+    let client = &Client::new(connection.connection()?)?;
     let body = Scale { services };
     let answer: serde_json::Value = match client.send(Method::POST, &["scale"], &body).await {
         Ok(answer) => answer,
