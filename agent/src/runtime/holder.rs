@@ -1,14 +1,17 @@
 //! The agent's side of one holder.
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::descriptor::watched;
 use super::protocol::{Answer, LINE_MAX_BYTES, Request, State, file};
 use crate::action::UnitSpec;
 
@@ -63,11 +66,10 @@ impl Holder {
     /// Ends the holder and everything it holds; returns when it is gone. None living is fine.
     pub(super) async fn quit(&self) -> Result<(), String> {
         let Ok(mut connection) = Connection::open(&self.dir).await else { return Ok(()) };
+        let process = connection.process().map_err(|e| format!("watch its holder: {e}"))?;
         connection.ask(&Request::Quit).await?;
-        // It closes the connection by ending.
-        let mut rest = Vec::new();
-        let end = connection.reader.read_to_end(&mut rest);
-        match tokio::time::timeout(ANSWER_TIMEOUT, end).await {
+        // Not the end of the connection: that comes before the process has left its cgroup.
+        match tokio::time::timeout(ANSWER_TIMEOUT, process.readable()).await {
             Ok(_) => Ok(()),
             Err(_) => Err("the holder was told to quit and still runs".into()),
         }
@@ -120,6 +122,21 @@ impl Connection {
     async fn open(dir: &Path) -> io::Result<Connection> {
         let (reader, writer) = UnixStream::connect(dir.join(file::SOCKET)).await?.into_split();
         Ok(Connection { reader: BufReader::with_capacity(1 << 10, reader), writer })
+    }
+
+    /// The holder's process: readable when it has ended.
+    fn process(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let peer = self.writer.as_ref().peer_cred()?;
+        let pid = peer.pid().ok_or_else(|| io::Error::other("the kernel does not say which process it is"))?;
+        // SAFETY: a system call without pointers; the descriptor it returns is ours alone.
+        let descriptor = unsafe {
+            let code = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+            if code < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(code as i32)
+        };
+        watched(descriptor)
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Answer, String> {
