@@ -1,7 +1,6 @@
 //! Nothing of a lab stays behind: also after kill -9 in the middle, also the second time.
 
-use crate::lab::{DEFAULT, dir, labs_dir, prefix, state_path};
-use crate::state::State;
+use crate::lab::{DEFAULT, dir, labs_dir, prefix};
 use crate::underlay::Underlay;
 use crate::{netns, process};
 use anyhow::{Context, Result, bail};
@@ -13,8 +12,6 @@ use std::process::Command;
 
 /// Marks every process of a lab, in its environment: holders inherit it from their agent.
 pub(crate) const MARK: &str = "REMUDA_LAB";
-/// Where agents pin.
-pub(crate) const PINS: &str = "/sys/fs/bpf/remuda";
 
 /// Only one lab is made or ended at a time: they choose subnets by looking at each other.
 pub(crate) struct Lock {
@@ -35,12 +32,12 @@ impl Lock {
 /// Ends everything of the lab: processes, mounts, pins, cgroups, links, namespaces, files.
 pub(crate) fn down(name: &str) -> Result<()> {
     let underlay = Underlay::new(&prefix(name));
-    let state = fs::read_to_string(state_path(name)).ok().and_then(|text| serde_json::from_str::<State>(&text).ok());
     end_processes(name, &underlay)?;
     for mount in mounts(name) {
         umount2(&mount, MntFlags::MNT_DETACH).with_context(|| format!("unmounting {}", mount.display()))?;
     }
-    for pins in pins(name, state.as_ref()) {
+    let pins = bpf_root(name);
+    if pins.exists() {
         fs::remove_dir_all(&pins).with_context(|| format!("removing pins in {}", pins.display()))?;
     }
     cgroups().iter().for_each(|cgroup| remove_empty(cgroup));
@@ -108,42 +105,15 @@ pub(crate) fn mounts(name: &str) -> Vec<PathBuf> {
     below
 }
 
-/// Pin directories of the lab. A named lab has a root of its own; the default one shares the product's, where what
-/// an unknown, still running agent may own is left alone.
-pub(crate) fn pins(name: &str, state: Option<&State>) -> Vec<PathBuf> {
-    if name != DEFAULT {
-        let root = bpf_root(name);
-        return if root.exists() { vec![root] } else { Vec::new() };
-    }
-    let known: Vec<PathBuf> =
-        state.map(|state| state.hosts.iter().map(|host| host.bpf_dir.clone()).collect()).unwrap_or_default();
-    let others_run = process::all().iter().any(|pid| is_agent(&process::argv(*pid)) && !is_marked(*pid));
-    let Ok(entries) = fs::read_dir(PINS) else { return Vec::new() };
-    let all = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    all.filter(|path| known.contains(path) || !others_run).collect()
-}
-
-/// Where the agents of the lab of this name pin.
+/// Where the agents of the lab of this name pin: apart from each other, and from an agent that this machine itself runs.
 pub(crate) fn bpf_root(name: &str) -> PathBuf {
-    if name == DEFAULT { PathBuf::from(PINS) } else { PathBuf::from(format!("{PINS}-{name}")) }
-}
-
-/// Whether some lab started it; other labs pin elsewhere.
-fn is_marked(pid: u32) -> bool {
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| contains(&environ, format!("{MARK}=").as_bytes()))
-}
-
-fn is_agent(argv: &[String]) -> bool {
-    is_remuda(argv) && argv.get(1).is_some_and(|verb| verb == "agent" || verb == "server")
+    PathBuf::from(format!("/sys/fs/bpf/remuda-{name}"))
 }
 
 /// A `remuda` of any kind that works on files below this directory; somebody's `tail` of a log is not.
 fn is_agent_below(argv: &[String], directory: &str) -> bool {
-    is_remuda(argv) && argv.iter().any(|argument| argument.starts_with(directory))
-}
-
-fn is_remuda(argv: &[String]) -> bool {
-    argv.first().is_some_and(|program| program.ends_with("/remuda") || program == "remuda")
+    let is_remuda = argv.first().is_some_and(|program| program.ends_with("/remuda") || program == "remuda");
+    is_remuda && argv.iter().any(|argument| argument.starts_with(directory))
 }
 
 /// `remuda` directories on every mounted cgroup hierarchy.
@@ -240,6 +210,18 @@ mod tests {
 
         assert_eq!(residue(name), Vec::<String>::new());
         down(name).expect("the second time there is nothing to do");
+    }
+
+    #[test]
+    fn a_fleet_that_does_not_start_says_why_and_leaves_nothing_behind() {
+        if !nix::unistd::geteuid().is_root() {
+            return skip("making namespaces needs root");
+        }
+        let name = format!("dead-{}", std::process::id());
+        let options = crate::Options { remuda: "/bin/false".into(), ..crate::Options::new(&name, 2).from_files() };
+        let error = crate::Lab::up(&options).map(|_| ()).expect_err("false is no agent");
+        assert!(error.to_string().starts_with("the agent of h1 has ended"), "{error:#}");
+        assert_eq!(residue(&name), Vec::<String>::new());
     }
 
     #[test]

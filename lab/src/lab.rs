@@ -73,19 +73,16 @@ impl Lab {
         if is_running(&options.name) {
             bail!("lab {} is up already; end it with: cargo xtask lab down", options.name);
         }
-        let _lock = Lock::take()?;
+        let lock = Lock::take()?;
         clean::down(&options.name)?;
         let mut underlay = Underlay::new(&prefix(&options.name));
         fs::create_dir_all(dir(&options.name))?;
-        let mut lab = Lab {
-            name: options.name.clone(),
-            state: State::default_for(&underlay),
-            underlay: underlay.clone(),
-            ready_after: Duration::ZERO,
-            is_owned: true,
-        };
-        underlay.build(options.hosts)?;
-        lab.underlay = underlay;
+        let built = underlay.build(options.hosts);
+        // What fails from here on is taken down by dropping `lab`, which takes the lock itself.
+        drop(lock);
+        let state = State::default_for(&underlay);
+        let mut lab = Lab { name: options.name.clone(), state, ready_after: Duration::ZERO, underlay, is_owned: true };
+        built?;
         (lab.state, lab.ready_after) = fleet::start(options, &lab.underlay, &dir(&options.name))?;
         lab.save()?;
         Ok(lab)

@@ -16,7 +16,8 @@ pub fn residue(name: &str) -> Vec<String> {
             .map(|pid| format!("process {pid}: {}", crate::process::argv(*pid).join(" "))),
     );
     left.extend(clean::mounts(name).iter().map(|path| format!("mount {}", path.display())));
-    left.extend(clean::pins(name, None).iter().map(|path| format!("pins in {}", path.display())));
+    let pins = clean::bpf_root(name);
+    left.extend(pins.exists().then(|| format!("pins in {}", pins.display())));
     left.extend(clean::empty_cgroups().iter().map(|path| format!("cgroup {}", path.display())));
     let link = underlay.machine_link();
     if nix::net::if_::if_nametoindex(link.as_str()).is_ok() {
