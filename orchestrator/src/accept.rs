@@ -17,8 +17,9 @@ use crate::state::State;
 /// Most services of one stack: a bound on what one request can make us do.
 pub const SERVICES_MAX: usize = 1_000;
 
-/// Everything wrong with `spec` as the new content of stack `name`; empty = accepted.
-pub fn stack(state: &State, name: &str, spec: &StackSpec) -> Vec<FieldError> {
+/// Everything wrong with `spec` as the new content of stack `name`; empty = accepted. `prune` = services it does not name
+/// are to go.
+pub fn stack(state: &State, name: &str, spec: &StackSpec, prune: bool) -> Vec<FieldError> {
     let mut faults = Faults::default();
     stack_name(state, name, spec, &mut faults);
     if spec.services.is_empty() {
@@ -34,7 +35,7 @@ pub fn stack(state: &State, name: &str, spec: &StackSpec) -> Vec<FieldError> {
         service::check(service_name, service, spec, &mut faults);
     }
     depends::check(spec, &mut faults);
-    ports::check(state, name, spec, &mut faults);
+    ports::check(state, name, spec, prune, &mut faults);
     faults.list
 }
 

@@ -62,7 +62,8 @@ impl Ca {
     /// The CA of this data directory, made if there is none.
     pub fn open(data_dir: &Path) -> Result<Ca, PkiError> {
         let (path, key_path) = (data_dir.join(CA_FILE), data_dir.join(CA_KEY_FILE));
-        if !key_path.exists() && !path.exists() {
+        // A start that was interrupted left a key at most; a fleet's own certificate is never made anew.
+        if !path.exists() && (!key_path.exists() || !data_dir.join(crate::server::STORE_FILE).exists()) {
             create(&path, &key_path)?;
         }
         let read = |path: &Path| fs::read_to_string(path).map_err(|why| file_error(path, why));
@@ -126,12 +127,21 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes a secret that only root may read; an existing file is replaced.
+/// Writes a secret that only root may read; an existing file is replaced whole or not at all.
 pub fn write_secret(path: &Path, content: &str) -> Result<(), PkiError> {
+    write_file(path, content, 0o600)
+}
+
+fn write_file(path: &Path, content: &str, mode: u32) -> Result<(), PkiError> {
+    let beside = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file = options.write(true).create(true).truncate(true).mode(mode).open(&beside);
     let written = file.and_then(|mut file| file.write_all(content.as_bytes()).and_then(|()| file.sync_all()));
-    written.map_err(|why| file_error(path, why))
+    written.and_then(|()| fs::rename(&beside, path)).map_err(|why| {
+        // What is left of it is of no use to anybody.
+        let _ = fs::remove_file(&beside);
+        file_error(path, why)
+    })
 }
 
 fn create(path: &Path, key_path: &Path) -> Result<(), PkiError> {
@@ -145,7 +155,7 @@ fn create(path: &Path, key_path: &Path) -> Result<(), PkiError> {
     let certificate = params.self_signed(&key)?;
     // The key first: a certificate without its key would never be replaced.
     write_secret(key_path, &key.serialize_pem())?;
-    fs::write(path, certificate.pem()).map_err(|why| file_error(path, why))
+    write_file(path, &certificate.pem(), 0o644)
 }
 
 fn valid_for(params: &mut CertificateParams, life: Duration) -> SystemTime {

@@ -94,6 +94,8 @@ fn node(node: &state::Node) -> Node {
 }
 
 fn service(state: &State, service: &state::Service) -> Service {
+    // A port that passed on to another service is that one's; hosts refuse an assignment with two.
+    let is_own = |port: &PortSpec| !service.removing || !has_successor(state, port);
     let ports = service.spec.ports.iter().zip(service.frontend_ids.iter().copied().chain(std::iter::repeat(0)));
     Service {
         id: service.id,
@@ -101,11 +103,17 @@ fn service(state: &State, service: &state::Service) -> Service {
         name: service.name.clone(),
         vip: service.vip.map(|vip| vip.to_string()).unwrap_or_default(),
         endpoint_mode: endpoint_mode(service.spec.endpoint_mode).into(),
-        ports: ports.map(|(port, frontend_id)| self::port(port, frontend_id)).collect(),
+        ports: ports.filter(|(port, _)| is_own(port)).map(|(port, id)| self::port(port, id)).collect(),
         networks: attachments(service)
             .map(|(name, aliases)| Attachment { network: full_network(state, &service.stack, &name).0, aliases })
             .collect(),
     }
+}
+
+fn has_successor(state: &State, port: &PortSpec) -> bool {
+    let same = |other: &PortSpec| other.published == port.published && other.protocol == port.protocol;
+    let living = state.services.values().filter(|service| !service.removing);
+    port.published.is_some() && living.flat_map(|service| &service.spec.ports).any(same)
 }
 
 fn endpoint_mode(mode: EndpointMode) -> &'static str {

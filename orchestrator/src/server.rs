@@ -23,7 +23,7 @@ use crate::{alloc, http, link, listen};
 
 /// The first admin key, in the data directory.
 pub const ADMIN_KEY_FILE: &str = "admin.key";
-const STORE_FILE: &str = "state.redb";
+pub(crate) const STORE_FILE: &str = "state.redb";
 /// The token printed at start: long enough to paste a line on the hosts of a first fleet.
 const START_TOKEN_USES: u32 = 100;
 const START_TOKEN_TTL: Duration = Duration::from_secs(15 * 60);

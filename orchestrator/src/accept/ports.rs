@@ -6,7 +6,7 @@ use remuda_api::spec::{PortSpec, PublishMode, StackSpec};
 
 use super::Faults;
 use crate::place;
-use crate::state::{HostPort, State};
+use crate::state::{HostPort, Service, State};
 
 /// Ports that the fleet itself or its operators need, and what for.
 const RESERVED: [(u16, &str); 5] = [
@@ -19,8 +19,8 @@ const RESERVED: [(u16, &str); 5] = [
 /// Source ports of what leaves the fleet: an answer must not look like a request.
 const SNAT_FIRST: u16 = 61_000;
 
-pub(super) fn check(state: &State, stack: &str, spec: &StackSpec, faults: &mut Faults) {
-    let foreign = published_elsewhere(state, stack);
+pub(super) fn check(state: &State, stack: &str, spec: &StackSpec, prune: bool, faults: &mut Faults) {
+    let foreign = published_elsewhere(state, stack, spec, prune);
     let held = held_by_hosts(state);
     let mut seen: BTreeMap<HostPort, (String, PublishMode)> = BTreeMap::new();
     for (name, service) in &spec.services {
@@ -71,10 +71,20 @@ fn forbidden(published: HostPort) -> Option<String> {
     reserved.map(|(port, purpose)| format!("{port} is reserved for {purpose}: publish another port"))
 }
 
-/// Published by services of other stacks; the ingress-published one where a port has several.
-fn published_elsewhere(state: &State, stack: &str) -> BTreeMap<HostPort, (String, PublishMode)> {
+/// Published by services that stay beside `spec`: those of other stacks, and those of its own that it does not name
+/// and does not prune. The ingress-published one where a port has several.
+fn published_elsewhere(
+    state: &State,
+    stack: &str,
+    spec: &StackSpec,
+    prune: bool,
+) -> BTreeMap<HostPort, (String, PublishMode)> {
     let mut found: BTreeMap<HostPort, (String, PublishMode)> = BTreeMap::new();
-    for service in state.services.values().filter(|service| service.stack != stack) {
+    let stays = |service: &Service| match service.stack == stack {
+        true => !prune && !service.removing && !spec.services.contains_key(&service.name),
+        false => true,
+    };
+    for service in state.services.values().filter(|service| stays(service)) {
         for port in &service.spec.ports {
             let Some(published) = HostPort::of(port) else { continue };
             let holder = (format!("service `{}` of stack `{}`", service.name, service.stack), port.mode);

@@ -66,7 +66,7 @@ pub async fn remove(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -
 }
 
 fn declare_stack(state: &mut crate::state::State, name: &str, wish: &StackApply) -> Result<declare::Declared, Refusal> {
-    let faults = accept::stack(state, name, &wish.spec);
+    let faults = accept::stack(state, name, &wish.spec, wish.prune);
     if !faults.is_empty() {
         return Err(Refusal::invalid(faults));
     }

@@ -138,6 +138,27 @@ async fn the_same_published_port_may_be_kept_but_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_port_passes_from_a_pruned_service_to_its_successor_and_hosts_see_one_of_them() {
+    let fleet = Fleet::start().await;
+    let host = fleet.host("h1").await;
+    fleet.api.until_ready(1).await;
+    let spec = |name: &str| json!({name: {"command": ["x"], "ports": [{"target": 80, "published": 8080}]}});
+    fleet.api.up("shop", spec("old")).await;
+    fleet.api.until_running(1).await;
+    let (status, body) = fleet.api.put_stack("shop", spec("new")).await;
+    assert_eq!(status, 422, "old would stay: {body}");
+    host.mode.send_replace(crate::common::Mode::Stuck);
+    let pruned = json!({"spec": {"name": "shop", "services": spec("new")}, "prune": true});
+    let (status, body) = fleet.api.send("PUT", "/v1/stacks/shop", Some(pruned)).await;
+    assert_eq!(status, 200, "{body}");
+    let mut held = host.held.clone();
+    let both = |a: &remuda_api::assignment::Assignment| a.services.len() == 2;
+    let seen = held.wait_for(|held| held.as_ref().is_some_and(both)).await.expect("an assignment").clone();
+    let published: Vec<_> = seen.expect("held").services.iter().map(|s| (s.name.clone(), s.ports.len())).collect();
+    assert_eq!(published, [("old".to_owned(), 0), ("new".to_owned(), 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_would_change_and_changes_nothing() {
     let fleet = Fleet::start().await;
     let body = json!({"spec": {"name": "shop", "services": {"web": web(2)}}, "dry_run": true});
