@@ -46,7 +46,7 @@ pub struct Identity {
     server: String,
     node_id: u16,
     keys: Arc<Keys>,
-    channel: Channel,
+    channel: Mutex<Channel>,
 }
 
 /// What proves who we are and who they are.
@@ -114,7 +114,7 @@ impl Identity {
             certificate_pem: Mutex::new(read(CERTIFICATE_FILE)?),
         });
         let node_id = read(NODE_FILE)?.trim().parse().context("the stored node id is no number")?;
-        let channel = keys.clone().channel(server)?;
+        let channel = Mutex::new(keys.clone().channel(server)?);
         let (data_dir, server) = (data_dir.to_owned(), server.to_owned());
         Ok(Some(Identity { data_dir, server, node_id, keys, channel }))
     }
@@ -133,9 +133,11 @@ impl Identity {
         self.node_id
     }
 
-    /// A client over the one connection, which is made when first used and again whenever it broke.
+    /// A client over the one connection, which is made when first used and again whenever it broke. Ask again after a
+    /// failure: a renewed certificate has a new connection.
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX_BYTES)
+        Client::new(self.channel.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
     }
 
     /// Renews at two thirds of the certificate's life, at once if that is over, for as long as the agent runs.
@@ -176,6 +178,7 @@ impl Identity {
         let credentials = answer.map_err(|status| anyhow::anyhow!("{}", words(&status)))?.into_inner();
         durable::write(&self.data_dir.join(CERTIFICATE_FILE), credentials.certificate_pem.as_bytes(), 0o600)?;
         *self.keys.certificate_pem.lock().unwrap_or_else(PoisonError::into_inner) = credentials.certificate_pem;
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = self.keys.clone().channel(&self.server)?;
         Ok(())
     }
 

@@ -65,8 +65,7 @@ pub(crate) fn assignments(
     identity: &Arc<Identity>,
     problems: Problems,
 ) -> anyhow::Result<Assignments> {
-    let client = identity.client();
-    Ok(stream::follow(&options.data_dir, client, facts(options, uplinks), problems)?)
+    Ok(stream::follow(&options.data_dir, identity.clone(), facts(options, uplinks), problems)?)
 }
 
 /// Starts what needs the running agent: reports, orders, renewal.
@@ -80,8 +79,8 @@ pub(crate) fn spawn(
     let (options, uplinks) = (options.clone(), uplinks.clone());
     // Addresses come and go; while they cannot be read, the last known ones stand.
     let facts = move || facts(&options, &crate::facts::uplinks(&options).unwrap_or_else(|_| uplinks.clone()));
-    tasks.spawn(report::run(identity.client(), agent.clone(), facts));
-    tasks.spawn(orders::run(identity.client(), agent.clone()));
+    tasks.spawn(report::run(identity.clone(), agent.clone(), facts));
+    tasks.spawn(orders::run(identity.clone(), agent.clone()));
     tasks.spawn(identity.renew_in_time(agent.parts.problems.clone()));
 }
 

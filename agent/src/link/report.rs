@@ -1,13 +1,14 @@
 //! What this host observes, told twice a second and at every change; each report renews the lease.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use remuda_api::link::{ContainerStatus, HostFacts, REPORT_INTERVAL_MS, Report};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Client, Patience};
+use super::{Identity, Patience};
 use crate::agent::Agent;
 use crate::reconcile::Shown;
 
@@ -17,12 +18,12 @@ const REPORTS_MAX: usize = 2;
 const FACTS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Reports for as long as the agent runs.
-pub(super) async fn run(mut client: Client, agent: Agent, facts: impl Fn() -> HostFacts + Clone + Send + 'static) {
+pub(super) async fn run(identity: Arc<Identity>, agent: Agent, facts: impl Fn() -> HostFacts + Clone + Send + 'static) {
     let mut patience = Patience::default();
     loop {
         let (send, receive) = mpsc::channel(REPORTS_MAX);
         let feed = tokio::spawn(feed(send, agent.clone(), facts.clone()));
-        match client.report(ReceiverStream::new(receive)).await {
+        match identity.client().report(ReceiverStream::new(receive)).await {
             Ok(_) => patience.succeeded(),
             Err(status) => tracing::debug!("report: {status}"), // the assignment stream names the problem
         }

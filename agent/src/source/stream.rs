@@ -11,7 +11,7 @@ use remuda_api::link::{AssignRequest, HostFacts, Update, UpdateKind};
 use tokio::sync::watch;
 
 use super::{Assignments, Held, check, stored};
-use crate::link::{Client, Patience, words};
+use crate::link::{Identity, Patience, words};
 use crate::problems::Problems;
 
 const ABOUT: &str = "orchestrator";
@@ -19,21 +19,26 @@ const ABOUT: &str = "orchestrator";
 /// Follows the stream until the receiver is dropped, beginning with what is stored here.
 ///
 /// A stored assignment that cannot be read is a problem that is named; the orchestrator then sends all.
-pub fn follow(data_dir: &Path, client: Client, facts: HostFacts, problems: Problems) -> io::Result<Assignments> {
+pub fn follow(
+    data_dir: &Path,
+    identity: Arc<Identity>,
+    facts: HostFacts,
+    problems: Problems,
+) -> io::Result<Assignments> {
     let stored = stored::load(data_dir).unwrap_or_else(|error| {
         tracing::warn!("the stored assignment cannot be read, waiting for the orchestrator's: {error}");
         None
     });
     let first = stored.map(|assignment| Arc::new(Held { assignment, synced: false }));
     let (send, receive) = watch::channel(first);
-    let stream = Stream { data_dir: data_dir.to_owned(), client, facts, problems, send, resync: false };
+    let stream = Stream { data_dir: data_dir.to_owned(), identity, facts, problems, send, resync: false };
     tokio::spawn(stream.run());
     Ok(receive)
 }
 
 struct Stream {
     data_dir: PathBuf,
-    client: Client,
+    identity: Arc<Identity>,
     facts: HostFacts,
     problems: Problems,
     send: watch::Sender<Option<Arc<Held>>>,
@@ -70,7 +75,7 @@ impl Stream {
             false => self.held().map_or(0, |held| held.assignment.generation),
         };
         let request = AssignRequest { held_generation, facts: Some(self.facts.clone()) };
-        let mut updates = match self.client.assign(request).await {
+        let mut updates = match self.identity.client().assign(request).await {
             Ok(updates) => updates.into_inner(),
             Err(status) => return Broken::Link(refusal(&status)),
         };
