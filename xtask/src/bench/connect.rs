@@ -13,6 +13,9 @@ use super::netns;
 /// A connection that takes longer is an error, not a sample.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
+/// Linux's own limit (net.core.somaxconn).
+const BACKLOG: libc::c_int = 4096;
+
 /// One round's result.
 pub struct Rate {
     pub per_second: f64,
@@ -26,6 +29,7 @@ pub fn serve(netns: &str, at: SocketAddr) -> Result<()> {
     drop(netns::spawn(netns, move || {
         pin()?;
         let listener = TcpListener::bind(at).with_context(|| format!("listening on {at}"))?;
+        widen(&listener)?;
         let _ = ready.send(());
         for mut stream in listener.incoming().flatten() {
             let mut byte = [0];
@@ -36,6 +40,15 @@ pub fn serve(netns: &str, at: SocketAddr) -> Result<()> {
         Ok(())
     })?);
     waits.recv().context("the measuring server did not start")
+}
+
+/// On one CPU the server sleeps while the client connects: its queue must hold what comes in a time slice.
+fn widen(listener: &TcpListener) -> Result<()> {
+    // SAFETY: a living, listening descriptor; listen again only changes the backlog.
+    if unsafe { libc::listen(listener.as_raw_fd(), BACKLOG) } != 0 {
+        return Err(std::io::Error::last_os_error()).context("widening the accept queue");
+    }
+    Ok(())
 }
 
 /// Connects from `netns` to `to` for `how_long`, half of it bare, half with one byte each way.
