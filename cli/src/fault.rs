@@ -62,8 +62,11 @@ pub fn refused(connection: &Connection, path: &str, problem: &Problem) -> Failur
 
 /// Title and detail as one sentence.
 pub fn sentence(problem: &Problem) -> String {
+    let status = reqwest::StatusCode::from_u16(problem.status).ok().and_then(|status| status.canonical_reason());
     match (problem.title.trim(), problem.detail.trim()) {
         (title, "") => title.to_owned(),
+        // HTTP's own word for the status says nothing to a person.
+        (title, detail) if status.is_some_and(|words| words.eq_ignore_ascii_case(title)) => detail.to_owned(),
         ("", detail) => detail.to_owned(),
         (title, detail) if detail.starts_with(title) => detail.to_owned(),
         (title, detail) => format!("{title}: {detail}"),
@@ -119,9 +122,10 @@ impl Cause {
             return Some(Self::TimedOut);
         }
         let io = error.downcast_ref::<io::Error>()?;
-        // io::Error hides the error it wraps from `source`.
-        if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(Self::of_tls(tls));
+        // io::Error hides the error it wraps from `source`, and one may wrap another.
+        if let Some(inner) = io.get_ref() {
+            let cause = Self::of(inner);
+            return Some(cause).filter(|cause| *cause != Self::Other);
         }
         match io.kind() {
             io::ErrorKind::ConnectionRefused => Some(Self::Refused),
@@ -179,6 +183,8 @@ mod tests {
         assert_eq!(Cause::of(&wrap(unknown)), Cause::WrongCa);
         let name = rustls::Error::InvalidCertificate(CertificateError::NotValidForName);
         assert_eq!(Cause::of(&wrap(name)), Cause::WrongName);
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        assert_eq!(Cause::of(&io::Error::other(wrap(expired))), Cause::Expired);
         assert_eq!(Cause::of(&io::Error::from(io::ErrorKind::ConnectionRefused)), Cause::Refused);
     }
 
@@ -189,5 +195,7 @@ mod tests {
         assert_eq!(sentence(&problem("not found", "")), "not found");
         assert_eq!(sentence(&problem("not found", "no stack `x`")), "not found: no stack `x`");
         assert_eq!(sentence(&problem("no stack", "no stack `x`")), "no stack `x`");
+        let bare = Problem { status: 422, ..problem("Unprocessable Entity", "port 8080 is taken") };
+        assert_eq!(sentence(&bare), "port 8080 is taken");
     }
 }

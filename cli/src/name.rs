@@ -112,12 +112,16 @@ pub fn one_of<'a>(kind: &str, typed: &str, names: &'a [String], list: &str) -> R
 
 /// Says what exists that is like `typed`, or what exists at all. `list` is the command that shows them.
 pub fn unknown(kind: &str, typed: &str, names: Vec<String>, list: &str) -> Failure {
-    let failure = Failure::new(format!("there is no {kind} `{typed}`"));
-    let like = similar(typed, &names);
+    Failure::new(format!("there is no {kind} `{typed}`")).advice(instead(typed, &names, list))
+}
+
+/// What could be typed instead.
+pub fn instead(typed: &str, names: &[String], list: &str) -> String {
+    let like = similar(typed, names);
     match (like.is_empty(), names.is_empty()) {
-        (_, true) => failure.advice(format!("there is none at all yet (`{list}` lists them)")),
-        (false, _) => failure.advice(format!("did you mean {}?", shown(&like))),
-        (true, _) => failure.advice(format!("there are {} (`{list}` lists them)", shown(&names))),
+        (_, true) => format!("there is none at all yet (`{list}` lists them)"),
+        (false, _) => format!("did you mean {}?", shown(&like)),
+        (true, _) => format!("there are {} (`{list}` lists them)", shown(names)),
     }
 }
 

@@ -45,10 +45,7 @@ pub async fn run(args: Args, connection: &ConnectionArgs) -> Outcome {
     let body = Scale { services };
     let answer: serde_json::Value = match client.send(Method::POST, &["scale"], &body).await {
         Ok(answer) => answer,
-        Err(Refusal::NotFound(problem)) => {
-            return Err(unknown_service(client, &args.services, Refusal::NotFound(problem)).await);
-        }
-        Err(refusal) => return Err(refusal.into_failure()),
+        Err(refusal) => return Err(explained(client, &args.services, refusal).await),
     };
     for wish in &args.services {
         eprintln!("{}/{}: scale {}", wish.stack, wish.service, wish.replicas);
@@ -71,13 +68,15 @@ fn goal(wish: &Wish, generation: u64, timeout: Duration) -> Goal {
     }
 }
 
-async fn unknown_service(client: &Client, wishes: &[Wish], refusal: Refusal) -> Failure {
-    let Ok(known) = Known::ask(client).await else { return refusal.into_failure() };
+/// The server's words, and what could be meant by a service that does not exist.
+async fn explained(client: &Client, wishes: &[Wish], refusal: Refusal) -> Failure {
+    let failure = refusal.into_failure();
+    let Ok(known) = Known::ask(client).await else { return failure };
     let names: Vec<String> = known.services.iter().map(|s| format!("{}/{}", s.stack, s.name)).collect();
-    let is_unknown = |wish: &&Wish| !names.contains(&format!("{}/{}", wish.stack, wish.service));
-    match wishes.iter().find(is_unknown) {
-        Some(wish) => name::unknown("service", &format!("{}/{}", wish.stack, wish.service), names, "remuda services"),
-        None => refusal.into_failure(),
+    let wished = wishes.iter().map(|wish| format!("{}/{}", wish.stack, wish.service));
+    match wished.into_iter().find(|name| !names.contains(name)) {
+        Some(unknown) => failure.advice(name::instead(&unknown, &names, "remuda services")),
+        None => failure,
     }
 }
 
