@@ -60,9 +60,9 @@ static BACKENDS: Array<Backend, { BACKEND_ID_MAX as usize + 1 }> = Array::new();
 /// Lists of backend ids, back to back. Written by the agent; the loader may set another size.
 #[btf_map]
 static LISTS: Array<u32, 131072> = Array::new();
-/// Rings, back to back; memory-mapped by the agent. The loader may set another size: 64 smallest rings.
+/// Rings, back to back; memory-mapped by the agent. The loader may set another size: 256 smallest rings (8 MiB).
 #[btf_map]
-static RINGS: Array<RingSlot, 261952, { BPF_F_MMAPABLE as usize }> = Array::new();
+static RINGS: Array<RingSlot, 1047808, { BPF_F_MMAPABLE as usize }> = Array::new();
 /// (Frontend, node) -> 1 if that node owns a backend of it. Written by the agent.
 #[btf_map]
 static OWNERS: HashMap<OwnerKey, u32, 65536, LAZY> = HashMap::new();
