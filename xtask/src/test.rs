@@ -5,6 +5,7 @@ use crate::{build_ebpf, cargo, setup, tidy};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use remuda_lab::process;
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -155,17 +156,16 @@ impl Outcome {
             self.check_format();
             self.check_tidy();
         }
-        self.cargo_test(&["test", "--release", "--no-fail-fast"], filter)?;
-        self.cargo_test(
-            &["test", "--release", "--no-fail-fast", "--package", "remuda-ebpf", "--lib", "--tests"],
-            filter,
-        )?;
-        self.cargo_test(&["test", "--release", "--no-fail-fast", "--package", "remuda-tests", "--lib"], filter)
+        let targets: Vec<String> = test_targets(|package| package != ROOT_TESTS)?;
+        let mut selected = vec!["--lib", "--bins"];
+        selected.extend(targets.iter().flat_map(|target| ["--test", target.as_str()]));
+        self.cargo_test(&selected, filter)?;
+        self.cargo_test(&["--doc"], filter)
     }
 
     fn with_root(&mut self, filter: &[String]) -> Result<()> {
         let name = self.group.name();
-        if !test_targets()?.iter().any(|target| target == name) {
+        if !test_targets(|package| package == ROOT_TESTS)?.iter().any(|target| target == name) {
             self.skip(format!("group {name}: tests/ has no target of this name yet"));
             return Ok(());
         }
@@ -177,7 +177,7 @@ impl Outcome {
         }
         // One at a time: they share the kernel's cgroup hooks, CPU and clock.
         let filter: Vec<String> = ["--test-threads=1".to_owned()].into_iter().chain(filter.iter().cloned()).collect();
-        self.cargo_test(&["test", "--release", "--no-fail-fast", "--package", "remuda-tests", "--test", name], &filter)
+        self.cargo_test(&["--test", name], &filter)
     }
 
     fn check_format(&mut self) {
@@ -202,8 +202,10 @@ impl Outcome {
         }
     }
 
+    /// Always the whole workspace: with fewer packages cargo would choose other features, and compile everything again.
     fn cargo_test(&mut self, args: &[&str], filter: &[String]) -> Result<()> {
-        let mut command = cargo::cargo(args);
+        let mut command = cargo::cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
+        command.args(args);
         if !filter.is_empty() {
             command.arg("--").args(filter);
         }
@@ -214,7 +216,7 @@ impl Outcome {
         if !status.success() && self.counts.failed == before.failed {
             let what =
                 if ran { "a test program crashed or did not compile" } else { "did not compile or did not start" };
-            self.fail(format!("cargo {}: {what} ({status}); see above", args.join(" ")));
+            self.fail(format!("cargo test {}: {what} ({status}); see above", args.join(" ")));
         }
         Ok(())
     }
@@ -292,14 +294,20 @@ fn forward(from: Option<impl Read + Send + 'static>, to: Sender<String>) {
     });
 }
 
-/// Names of the test programs that crate tests/ has.
-fn test_targets() -> Result<Vec<String>> {
-    let text = cargo::output(&mut cargo::cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline"]))
-        .or_else(|_| cargo::output(&mut cargo::cargo(&["metadata", "--no-deps", "--format-version", "1"])))?;
-    let metadata: serde_json::Value = serde_json::from_str(&text).context("cargo metadata is no JSON")?;
-    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
-    let package = list(&metadata["packages"]).into_iter().find(|package| package["name"] == "remuda-tests");
-    let targets = list(&package.context("cargo metadata does not know crate remuda-tests")?["targets"]);
-    let tests = targets.into_iter().filter(|target| list(&target["kind"]).iter().any(|kind| kind == "test"));
-    Ok(tests.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect())
+/// The crate whose tests need root.
+const ROOT_TESTS: &str = "remuda-tests";
+
+/// Names of the test programs of the packages asked for.
+fn test_targets(is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let text = cargo::output(&mut cargo::cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value = serde_json::from_str(&text).context("cargo metadata is no JSON")?;
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let packages = list(&metadata["packages"]);
+    let wanted = packages.iter().filter(|package| package["name"].as_str().is_some_and(&is_wanted));
+    let targets = wanted.flat_map(|package| list(&package["targets"]));
+    let tests = targets.filter(|target| list(&target["kind"]).iter().any(|kind| kind == "test"));
+    let mut names: Vec<String> = tests.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
