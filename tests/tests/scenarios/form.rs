@@ -55,3 +55,19 @@ fn nothing_is_left_of_a_fleet_with_containers_that_ended() {
     drop(fleet);
     assert_eq!(residue(&name), Vec::<String>::new());
 }
+
+#[test]
+fn a_container_that_removes_a_device_removes_it_for_nobody() {
+    let fleet = Fleet::up("dev", 1).unwrap();
+    let file = "services:
+  web:
+    command: [sh, -c, 'rm -f /dev/full; exec sleep 86400']
+";
+    fleet.deploy("app", file).unwrap();
+    fleet.netns("app-web-1").unwrap();
+    let kind = std::fs::symlink_metadata("/dev/full").map(|found| found.file_type());
+    if !kind.as_ref().is_ok_and(std::os::unix::fs::FileTypeExt::is_char_device) {
+        let _ = std::process::Command::new("sh").args(["-c", "rm -f /dev/full; mknod -m 666 /dev/full c 1 7"]).status();
+        panic!("a container took /dev/full from the host: {kind:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
@@ -32,12 +32,30 @@ pub(super) fn mount_over(unit: &Unit) -> Result<(), String> {
             }
         }
     }
+    pin_devices()?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).map_err(|e| words("mount /proc", e.into()))
 }
 
+/// Devices every program of the host relies on.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// A mount point can neither be unlinked nor renamed over by who sees it: a unit that runs as root and removes
+/// "its" file (nginx its `pid`, redirected to /dev/null) would take the device from the whole host.
+fn pin_devices() -> Result<(), String> {
+    for name in DEVICES {
+        let path = Path::new("/dev").join(name);
+        match bind(&path, &path) {
+            // A host without it has nothing to lose.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(|e| words(format!("keep {} from being removed", path.display()), e))?,
+        }
+    }
+    Ok(())
+}
+
 /// The file must exist on the host to be covered; a link (systemd-resolved makes one) is followed.
-fn bind(source: &Path, target: &PathBuf) -> io::Result<()> {
+fn bind(source: &Path, target: &Path) -> io::Result<()> {
     let target = fs::canonicalize(target)?;
     mount(Some(source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
     Ok(())
