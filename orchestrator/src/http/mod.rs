@@ -54,7 +54,6 @@ mod system;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 
 pub use openapi::document;
@@ -86,7 +85,6 @@ pub fn router(fleet: Arc<Fleet>) -> Router {
         .route("/tokens", post(system::create_token))
         .route("/events", get(events::list))
         .route("/watch", get(events::watch))
-        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(axum::middleware::from_fn_with_state(fleet.clone(), auth::require_key));

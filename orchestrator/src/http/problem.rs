@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use remuda_api::resource::{FieldError, Problem};
 use serde::de::DeserializeOwned;
@@ -15,6 +16,9 @@ use crate::store::StoreError;
 
 /// A body of the largest size comes through a slow line in this.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A body larger than this is not even thrown away: the connection ends.
+const BODY_DISCARDED_MAX_BYTES: usize = 64 << 20;
 
 /// A request that is not done, and why.
 #[derive(Clone, Debug)]
@@ -97,12 +101,37 @@ pub struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let read = tokio::time::timeout(BODY_TIMEOUT, axum::Json::<T>::from_request(request, state)).await;
-        match read.map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))? {
-            Ok(axum::Json(value)) => Ok(Body(value)),
-            Err(rejection) => Err(body_refusal(&rejection)),
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let is_json = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if !is_json.is_some_and(|kind| kind.starts_with("application/json")) {
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
         }
+        let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time");
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, read(request.into_body())).await.map_err(late)??;
+        axum::Json::<T>::from_bytes(&bytes).map(|axum::Json(value)| Body(value)).map_err(|why| body_refusal(&why))
+    }
+}
+
+/// The whole body. One that is too large is read on for a while and thrown away: who is cut off in the middle of
+/// sending sees a broken connection instead of the answer.
+async fn read(body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
+    let (mut bytes, mut count) = (Vec::new(), 0);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let broken = |why: axum::Error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body broke off: {why}"));
+        let chunk = chunk.map_err(broken)?;
+        count += chunk.len();
+        match count {
+            ..=super::BODY_MAX_BYTES => bytes.extend_from_slice(&chunk),
+            ..=BODY_DISCARDED_MAX_BYTES => {}
+            _ => break,
+        }
+    }
+    let too_large = || format!("the body is larger than {} bytes", super::BODY_MAX_BYTES);
+    if count > super::BODY_MAX_BYTES {
+        Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, too_large()))
+    } else {
+        Ok(bytes)
     }
 }
 
@@ -118,9 +147,6 @@ fn body_refusal(rejection: &JsonRejection) -> Refusal {
             let field = field.strip_prefix("spec.").unwrap_or(field);
             let fault = FieldError { field: field.to_owned(), message: message.to_owned() };
             Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, detail: found.to_owned(), errors: vec![fault] }
-        }
-        _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal::new(status, format!("the body is larger than {} bytes", super::BODY_MAX_BYTES))
         }
         _ => Refusal::new(status, text),
     }

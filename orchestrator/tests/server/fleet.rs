@@ -29,10 +29,12 @@ async fn six_replicas_run_and_scale_to_thirty_evenly_and_back() {
     let api = &fleet.api;
     api.up("shop", json!({"web": web(6)})).await;
     let took = api.until_running(6).await;
+    println!("E6: 6 running after {took:?}");
     assert!(took < Duration::from_millis(1500), "E6: {took:?}");
     assert_eq!(per_host(api).await, [2, 2, 2]);
     api.scale("shop/web", 30).await;
     let took = api.until_running(30).await;
+    println!("E7: 30 running after {took:?}");
     assert!(took < Duration::from_secs(3), "E7: {took:?}");
     assert_eq!(per_host(api).await, [10, 10, 10]);
     api.scale("shop/web", 4).await;

@@ -88,7 +88,7 @@ async fn what_was_acknowledged_is_there_after_kill_9() {
     for round in 0..5 {
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "store::child_that_commits_until_it_is_killed", "--ignored", "--nocapture"])
+            .args(["--exact", "store::child_that_commits_until_it_is_killed", "--nocapture"])
             .env("REMUDA_STORE_DIR", dir.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -110,8 +110,8 @@ async fn what_was_acknowledged_is_there_after_kill_9() {
     }
 }
 
+/// The child of the test above; by itself it has nothing to do.
 #[tokio::test]
-#[ignore = "the child of the test above"]
 async fn child_that_commits_until_it_is_killed() {
     let Some(dir) = std::env::var_os("REMUDA_STORE_DIR") else { return };
     let store = open(Path::new(&dir));
