@@ -30,6 +30,7 @@ fn generate_client() {
         .name("AgentLink")
         .method(method("join", "Join", &format!("{link}::JoinRequest"), &format!("{link}::Credentials")).build())
         .method(method("renew", "Renew", &format!("{link}::RenewRequest"), &format!("{link}::Credentials")).build())
+        .method(method("leave", "Leave", &format!("{link}::LeaveRequest"), &format!("{link}::LeaveReply")).build())
         .method(
             method("assign", "Assign", &format!("{link}::AssignRequest"), &format!("{link}::Update"))
                 .server_streaming()

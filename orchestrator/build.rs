@@ -17,6 +17,7 @@ fn main() {
         .package("remuda.v1")
         .method(method("join", "Join", "JoinRequest", "Credentials").build())
         .method(method("renew", "Renew", "RenewRequest", "Credentials").build())
+        .method(method("leave", "Leave", "LeaveRequest", "LeaveReply").build())
         .method(method("assign", "Assign", "AssignRequest", "Update").server_streaming().build())
         .method(method("report", "Report", "Report", "ReportEnd").client_streaming().build())
         .method(method("orders", "Orders", "OrdersRequest", "Order").server_streaming().build())

@@ -103,13 +103,18 @@ async fn counters(agent: &Agent) -> Value {
     }
 }
 
+/// The orchestrator hears of it first, so that nothing new is placed here; an unreachable one keeps nobody.
 async fn leave(agent: &Agent) -> Value {
+    let untold = match &agent.identity {
+        Some(identity) => identity.say_farewell().await.err(),
+        None => None,
+    };
     let (reply, left) = oneshot::channel();
     if agent.requests.send(Request::Leave(reply)).await.is_err() {
         return json!({ "error": "the agent is ending" });
     }
     match left.await {
-        Ok(Ok(())) => json!({ "left": true }),
+        Ok(Ok(())) => json!({ "left": true, "untold": untold }),
         Ok(Err(error)) => json!({ "error": error }),
         Err(_) => json!({ "error": "the agent ended before it had left" }),
     }

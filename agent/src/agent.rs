@@ -33,6 +33,8 @@ pub struct Agent {
     pub parts: Parts,
     pub shown: watch::Receiver<Arc<Shown>>,
     pub requests: mpsc::Sender<Request>,
+    /// None with a file source: there is nobody to tell.
+    pub identity: Option<Arc<Identity>>,
     /// Told when the answer to a leave request is out.
     pub answered: Arc<Notify>,
 }
@@ -85,7 +87,7 @@ async fn serve(
     let parts = parts(options, uplinks, node_id, problems).await?;
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let (reconciler, shown) = Reconciler::new(parts.clone(), node_id, assignments, asked);
-    let agent = Agent { node_id, parts, shown, requests, answered: Arc::default() };
+    let agent = Agent { node_id, parts, shown, requests, identity: identity.clone(), answered: Arc::default() };
     watch_and_work(options, uplinks, agent, reconciler, admin, identity).await;
     Ok(())
 }

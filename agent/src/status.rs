@@ -57,15 +57,16 @@ fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>) -> (&'static str, S
     };
     match &unit.state {
         UnitState::Created if is_wanted => ("starting", String::new()),
-        UnitState::Created => ("stopped", String::new()),
+        // Stopped is said when nothing of it is left: its name may be given to another one then.
+        UnitState::Created => ("stopping", String::new()),
         UnitState::Running { .. } => ("running", String::new()),
         UnitState::Stopping { .. } => ("stopping", String::new()),
-        UnitState::Exited { .. } | UnitState::Failed { .. } if !is_wanted => ("stopped", String::new()),
+        UnitState::Exited { .. } | UnitState::Failed { .. } if !is_wanted => ("stopping", String::new()),
         UnitState::Exited { code: 0, .. } if desired.is_some_and(|d| !comes_back(d.restart, 0)) => {
             ("complete", String::new())
         }
         UnitState::Exited { code, reason } if reason.is_empty() => ("failed", format!("exited with code {code}")),
-        UnitState::Exited { code, reason } => ("failed", format!("exited with code {code}: {reason}")),
+        UnitState::Exited { reason, .. } => ("failed", reason.clone()),
         UnitState::Failed { reason } => ("failed", reason.clone()),
     }
 }

@@ -10,6 +10,7 @@
 //! | `Report` | client stream [`Report`] -> [`ReportEnd`] | certificate; each report renews the lease |
 //! | `Orders` | server stream [`OrdersRequest`] -> [`Order`] | certificate |
 //! | `Session` | bidirectional [`Frame`] <-> [`Frame`] | certificate; first frame names the order it answers |
+//! | `Leave` | unary [`LeaveRequest`] -> [`LeaveReply`] | certificate, void afterwards |
 
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +168,13 @@ pub struct ContainerStatus {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ReportEnd {}
+
+/// This host leaves the fleet by its own operator's word: it is forgotten, its containers are placed elsewhere.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LeaveRequest {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LeaveReply {}
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OrdersRequest {}

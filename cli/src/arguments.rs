@@ -89,7 +89,7 @@ pub enum Command {
   remuda hosts -o wide             with labels, address blocks and versions
   remuda hosts -o json | jq -r '.[] | select(.state != \"ready\") | .name'")]
     Hosts(host::ListArgs),
-    /// Look at one host, or label it
+    /// Look at one host, label it or remove it
     #[command(
         subcommand,
         arg_required_else_help = true,

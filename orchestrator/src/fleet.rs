@@ -106,6 +106,20 @@ impl Fleet {
         task.await.unwrap_or_else(|fault| Err(ChangeError::Fault(fault.to_string())))
     }
 
+    /// Forgets a host: its certificate is void at once, its containers are placed elsewhere. False = there is none.
+    pub async fn remove_host(self: &Arc<Self>, node_id: u32, why: &'static str) -> Result<bool, ChangeError<()>> {
+        let removed = self.change(move |state, now_ms| {
+            let Some(node) = state.nodes.remove(&node_id) else { return Ok(false) };
+            state.live.remove(&node_id);
+            state.record(now_ms, "host-removed", node.name.clone(), why);
+            Ok::<_, ()>(true)
+        });
+        let (is_removed, _) = removed.await?;
+        self.orders.disconnect(node_id);
+        self.leases.forget(node_id);
+        Ok(is_removed)
+    }
+
     /// Lets the change in progress finish and closes the store; later changes are refused.
     pub async fn close(&self) {
         let _turn = self.turn.lock().await;

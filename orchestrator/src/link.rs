@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::Stream;
 use remuda_api::assignment::Assignment;
 use remuda_api::link::{
-    AssignRequest, Credentials, Frame, JoinRequest, Order, OrdersRequest, RenewRequest, Report, ReportEnd, Update,
-    UpdateKind,
+    AssignRequest, Credentials, Frame, JoinRequest, LeaveReply, LeaveRequest, Order, OrdersRequest, RenewRequest,
+    Report, ReportEnd, Update, UpdateKind,
 };
 use remuda_api::resource::HostState;
 use tokio::sync::mpsc;
@@ -124,6 +124,16 @@ impl AgentLink for Link {
                 self.fleet.report(node_id, report).await;
             }
         }
+    }
+
+    async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveReply>, Status> {
+        let node_id = self.authorise(&request)?;
+        let removed = self.fleet.remove_host(node_id, "left the fleet").await;
+        removed.map_err(|error| match error {
+            ChangeError::Refused(()) => Status::internal("a host cannot be kept from leaving"),
+            other => Status::unavailable(other.to_string()),
+        })?;
+        Ok(Response::new(LeaveReply {}))
     }
 
     type OrdersStream = Outgoing<Order>;

@@ -38,7 +38,7 @@ pub struct DesiredUnit {
     pub spec: UnitSpec,
     /// None unless it has an overlay address.
     pub plug: Option<Plug>,
-    /// Should be stopped and stay so.
+    /// Should be stopped and removed.
     pub stop: bool,
     pub stop_signal: String,
     pub grace_ms: u64,

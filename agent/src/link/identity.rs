@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use remuda_api::link::{Credentials, HostFacts, JoinRequest, RenewRequest};
+use remuda_api::link::{Credentials, HostFacts, JoinRequest, LeaveRequest, RenewRequest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
@@ -29,6 +29,8 @@ const NODE_FILE: &str = "agent.node";
 
 /// How long joining waits for a server that does not answer.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
+/// A host that leaves waits no longer than this for the orchestrator's word.
+const FAREWELL_MAX: Duration = Duration::from_secs(3);
 /// How long one connection attempt may take; a lost SYN is repeated after one second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection over which nothing comes back for interval + timeout is given up and made anew.
@@ -131,6 +133,15 @@ impl Identity {
 
     pub fn node_id(&self) -> u16 {
         self.node_id
+    }
+
+    /// Tells the orchestrator that this host leaves: it is forgotten there, and its certificate void.
+    pub(crate) async fn say_farewell(&self) -> Result<(), String> {
+        match tokio::time::timeout(FAREWELL_MAX, self.client().leave(LeaveRequest {})).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(status)) => Err(words(&status)),
+            Err(_) => Err("the server does not answer".into()),
+        }
     }
 
     /// A client over the one connection, which is made when first used and again whenever it broke. Ask again after a

@@ -171,12 +171,14 @@ fn a_new_revision_stops_removes_and_creates_the_unit() {
 }
 
 #[test]
-fn a_stopped_unit_keeps_its_namespace_until_its_record_goes() {
+fn a_unit_told_to_stop_is_removed_so_that_stopped_means_nothing_is_left() {
     let (_, mut observed) = settled();
     let mut stopping = two_hosts();
     stopping.containers[0].stop = true;
     let done = lines(&settle(&wanted(&stopping), &mut observed));
-    assert_eq!(done, ["stop shop-web-1 with SIGTERM, 0 ms grace"]);
+    let expected =
+        ["stop shop-web-1 with SIGTERM, 0 ms grace", "unplug shop-web-1 from 10.42.1.2", "remove unit shop-web-1"];
+    assert_eq!(done, expected);
 }
 
 #[test]

@@ -36,6 +36,13 @@ pub enum Command {
         /// Name, or the beginning of one
         name: String,
     },
+    /// Remove a host: its containers are placed elsewhere; its agent, if it runs, leaves no trace
+    #[command(after_help = "Examples:
+  remuda host rm h3")]
+    Rm {
+        /// Full name
+        name: String,
+    },
     /// Set labels (KEY=VALUE) and remove them (KEY-)
     #[command(after_help = "Examples:
   remuda host label h1 zone=a disk=ssd      set two labels
@@ -64,11 +71,19 @@ pub async fn run(command: Command, connection: &ConnectionArgs) -> Outcome {
     match command {
         Command::Ls(args) => list(args, &client()?).await,
         Command::Inspect { name } => inspect(&name, &client()?).await,
+        Command::Rm { name } => remove(&name, &client()?).await,
         Command::Label { name, labels } => {
             let changes = label_changes(&labels)?;
             label(&name, changes, &client()?).await
         }
     }
+}
+
+/// Only the full name: what is removed is not guessed.
+async fn remove(name: &str, client: &Client) -> Outcome {
+    client.delete(&["hosts", name]).await.map_err(Refusal::into_failure)?;
+    out(&format!("{name}: removed\n"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn inspect(typed: &str, client: &Client) -> Outcome {

@@ -53,7 +53,12 @@ async fn ask(socket: &Path) -> Result<(), Failure> {
     eprintln!("stopping what runs here, then removing links, pins, interfaces and rules ...");
     let answer = admin::ask(socket, "leave").await.cannot("hear from the agent while it leaves")?;
     match answer.get("error").and_then(serde_json::Value::as_str) {
-        None => Ok(()),
+        None => {
+            if let Some(why) = answer.get("untold").and_then(serde_json::Value::as_str) {
+                eprintln!("the server was not told ({why}): `remuda host rm NAME` makes it forget this host");
+            }
+            Ok(())
+        }
         Some(error) => Err(Failure::new(format!("could not leave: {error}"))
             .advice("mend that and run `remuda leave` again: what is gone stays gone")),
     }

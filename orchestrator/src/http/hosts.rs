@@ -11,7 +11,7 @@ use remuda_api::resource::{FieldError, Host, HostPatch, Problem};
 
 use super::Refusal;
 use super::problem::Body;
-use crate::fleet::Fleet;
+use crate::fleet::{ChangeError, Fleet};
 use crate::{state, view};
 
 /// A removal does not wait longer for the removed host.
@@ -87,16 +87,12 @@ fn patched(held: &state::Node, patch: &HostPatch) -> Result<state::Node, Refusal
 pub async fn remove(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -> Result<StatusCode, Refusal> {
     let node_id = find(&fleet.state(), &name)?.id;
     say_goodbye(&fleet, node_id).await;
-    let outcome = fleet.change(move |state, now_ms| {
-        let node = state.nodes.remove(&node_id).ok_or_else(|| Refusal::not_found("host", &name))?;
-        state.live.remove(&node_id);
-        state.record(now_ms, "host-removed", node.name.clone(), "removed from the fleet");
-        Ok::<_, Refusal>(())
-    });
-    outcome.await?;
-    fleet.orders.disconnect(node_id);
-    fleet.leases.forget(node_id);
-    Ok(StatusCode::NO_CONTENT)
+    match fleet.remove_host(node_id, "removed from the fleet").await {
+        Ok(true) => Ok(StatusCode::NO_CONTENT),
+        Ok(false) | Err(ChangeError::Refused(())) => Err(Refusal::not_found("host", &name)),
+        Err(ChangeError::Store(error)) => Err(ChangeError::<Refusal>::Store(error).into()),
+        Err(ChangeError::Fault(fault)) => Err(ChangeError::<Refusal>::Fault(fault).into()),
+    }
 }
 
 /// Tells the agent to leave, if it is there; what it does then is its own affair. One that is not there learns it

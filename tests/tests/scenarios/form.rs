@@ -1,6 +1,6 @@
 //! E1, E6, E7: a fleet forms, a stack runs, a service grows.
 
-use remuda_lab::residue;
+use remuda_lab::{netns, process, residue};
 use remuda_tests::stack::{Fleet, running_by_host, text};
 
 const WEB: &str = "services:
@@ -31,6 +31,32 @@ fn e6_e7_six_replicas_run_and_thirty_are_spread_evenly() {
     assert!(counts.values().max().unwrap() - counts.values().min().unwrap() <= 1, "uneven: {counts:?}");
     fleet.remuda(&["down", "app"]).unwrap();
     assert_eq!(fleet.containers().unwrap().len(), 0, "containers outlive their stack");
+    assert_eq!(holders(&fleet), Vec::<String>::new(), "`down` was done before its containers were");
+}
+
+/// What still holds a container of this fleet.
+fn holders(fleet: &Fleet) -> Vec<String> {
+    let dir = fleet.lab.dir().display().to_string();
+    let all = process::all().into_iter().map(|pid| process::argv(pid).join(" "));
+    all.filter(|argv| argv.contains(" hold ") && argv.contains(&dir)).collect()
+}
+
+#[test]
+fn a_host_that_leaves_is_forgotten_by_the_fleet_and_keeps_nothing() {
+    let fleet = Fleet::up("leave", 3).unwrap();
+    fleet.deploy("app", WEB).unwrap();
+    let h3 = fleet.lab.host("h3").unwrap().clone();
+    let data_dir = h3.data_dir.display().to_string();
+    fleet.lab.output("h3", &[&h3.argv[0], "leave", "--data-dir", &data_dir]).unwrap();
+    let names: Vec<String> = fleet.list(&["hosts"]).unwrap().iter().map(|h| text(h, "name").to_owned()).collect();
+    assert_eq!(names, ["h1", "h2"]);
+    assert!(!netns::has_link(&h3.netns, "remuda0"), "remuda0 is still there");
+    assert!(!h3.bpf_dir.exists(), "pins are still there");
+    let running = fleet.wait("its containers run elsewhere", |all| {
+        let running = running_by_host(all);
+        (running.values().sum::<usize>() == 6).then_some(running)
+    });
+    assert!(!running.unwrap().contains_key("h3"));
 }
 
 #[test]
