@@ -162,16 +162,19 @@ async fn the_last_words_and_the_signal_are_in_the_reason() -> Result<()> {
 async fn stopping_asks_first_and_kills_everything_when_the_grace_time_is_over() -> Result<()> {
     let host = Host::new("stop")?;
     let runtimes = host.runtimes().await?;
-    let stubborn = ["sh", "-c", "trap '' TERM; sleep 4711 & while :; do sleep 1; done"];
-    run(&runtimes, spec("polite-1", &["sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.02; done"])).await?;
+    let stubborn = ["sh", "-c", "trap '' TERM; echo ready; sleep 4711 & while :; do sleep 1; done"];
+    run(&runtimes, spec("polite-1", &["sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.02; done"]))
+        .await?;
     run(&runtimes, spec("stubborn-1", &stubborn)).await?;
     for name in ["polite-1", "stubborn-1"] {
+        let mut log = runtimes.logs(name, true, 0).await?;
+        tokio::time::timeout(LIMIT, log.recv()).await?.context("its trap is never set")?;
         let (name, signal) = (name.to_string(), "SIGTERM".to_string());
         runtimes.apply(&Action::StopUnit { name, signal, grace_ms: 1500 }).await?;
     }
     assert_eq!(exit_of(&runtimes, "polite-1").await?.0, 5);
     let (code, reason) = exit_of(&runtimes, "stubborn-1").await?;
-    assert_eq!((code, reason.as_str()), (137, "killed: still running when the grace time was over"));
+    assert_eq!((code, reason.as_str()), (137, "killed: still running when the grace time was over: ready"));
     let left = process::all().into_iter().any(|pid| process::argv(pid) == ["sleep", "4711"]);
     assert!(!left, "a child of the stubborn unit survived it");
     Ok(())
