@@ -235,11 +235,13 @@ mod tests {
         underlay.build(2).unwrap();
         drop(lock);
         let reaches = |from: &str, to: &str| {
-            let listener = crate::netns::inside(to, || std::net::TcpListener::bind("0.0.0.0:4000")).unwrap().unwrap();
+            let listener = crate::netns::inside(to, || std::net::TcpListener::bind("0.0.0.0:0")).unwrap().unwrap();
+            // A port of its own each time: a child that another test forks holds the last one until it execs.
+            let port = listener.local_addr().unwrap().port();
             let address = underlay.host_ip(1);
             let connect = || {
                 std::net::TcpStream::connect_timeout(
-                    &format!("{address}:4000").parse().unwrap(),
+                    &format!("{address}:{port}").parse().unwrap(),
                     Duration::from_millis(500),
                 )
             };
