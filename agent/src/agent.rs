@@ -66,8 +66,14 @@ pub async fn run(options: AgentOptions) -> anyhow::Result<()> {
     };
     tokio::select! {
         result = work => result,
-        _ = terminated.recv() => Ok(tracing::info!("told to stop: containers and dataplane stay")),
-        _ = interrupted.recv() => Ok(tracing::info!("interrupted: containers and dataplane stay")),
+        _ = terminated.recv() => {
+            tracing::info!("told to stop: containers and dataplane stay");
+            Ok(())
+        }
+        _ = interrupted.recv() => {
+            tracing::info!("interrupted: containers and dataplane stay");
+            Ok(())
+        }
     }
 }
 

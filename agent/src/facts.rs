@@ -156,8 +156,11 @@ fn mtu(interface: &str) -> Option<u32> {
     }
     // SAFETY: SIOCGIFMTU reads the name and writes ifru_mtu of the ifreq it is given (netdevice(7)).
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &mut request) };
+    if result != 0 {
+        return None;
+    }
     // SAFETY: after success the kernel has written this member of the union.
-    (result == 0).then(|| unsafe { request.ifr_ifru.ifru_mtu } as u32)
+    Some(unsafe { request.ifr_ifru.ifru_mtu } as u32)
 }
 
 fn cpu_milli() -> u64 {

@@ -108,7 +108,7 @@ fn cgroup2_of(mountinfo: &str) -> Option<PathBuf> {
 
 fn space(path: &Path) -> Result<(), Obstacle> {
     let Ok(fs) = nix::sys::statvfs::statvfs(path) else { return Ok(()) };
-    let free = fs.blocks_available() as u64 * fs.fragment_size() as u64;
+    let free = fs.blocks_available() * fs.fragment_size();
     if free >= DISK_MIN_BYTES {
         return Ok(());
     }

@@ -7,6 +7,7 @@ use remuda_abi::counter::DropReason;
 ///
 /// # Safety
 /// `data()..data_end()` is one readable and writable allocation until the next call that takes `&mut self`.
+#[expect(clippy::len_without_is_empty, reason = "a packet is never empty: it has at least an Ethernet header")]
 pub unsafe trait Hook {
     fn data(&self) -> *mut u8;
     fn data_end(&self) -> *mut u8;

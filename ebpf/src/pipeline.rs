@@ -1,5 +1,5 @@
 //! All branching, in reading order: one function per attach point, then everything an endpoint sends.
-//! The underlay's side is [`crate::uplink`]; the leaves compute.
+//! The underlay's side is `uplink.rs`; the leaves compute.
 
 use crate::{
     arp, conntrack,

@@ -35,10 +35,10 @@ pub(crate) fn arrives<H: Hook, T: Tables>(p: &mut H, t: &T) -> Result<Verdict, S
         return from_tunnel(p, t, host, &flow);
     }
     let dst = Addresses::<V4>::route(t, host.vni, flow.ip.dst_be);
-    if flow.has_ports {
-        if let Some(frontend) = lb::published_here(t, host, &flow, dst) {
-            return from_client(p, t, host, &mut flow, &frontend);
-        }
+    if flow.has_ports
+        && let Some(frontend) = lb::published_here(t, host, &flow, dst)
+    {
+        return from_client(p, t, host, &mut flow, &frontend);
     }
     route::from_outside::<V4>(t, host.vni, &flow, dst)?;
     Err(Stop::Pass)

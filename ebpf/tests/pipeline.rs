@@ -24,8 +24,7 @@ const C1_ID: u32 = 2;
 const VETH: u32 = 7;
 
 fn model() -> Model {
-    let mut m = Model::default();
-    m.host = Host {
+    let host = Host {
         abi_version: remuda_abi::ABI_VERSION,
         vni: VNI,
         node_underlay_ip_be: ip_be(H1),
@@ -34,6 +33,7 @@ fn model() -> Model {
         uplink_mtu_bytes: 1500,
         ..Host::default()
     };
+    let mut m = Model { host, ..Model::default() };
     let mac = |ip| endpoint_mac(ip_be(ip));
     let c1 = Endpoint { ip_be: ip_be(C1), id: 2, vni: VNI, mac: mac(C1), flags: 0, mtu_bytes: 1450 };
     m.endpoints.insert(VETH, c1);

@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use crate::{cargo, setup};
 
+type Bench = fn() -> Result<()>;
+
 /// Every bench, in the order they run when none is named.
-const ALL: [(&str, fn() -> Result<()>); 2] = [("overlay", overlay::run), ("vip", vip::run)];
+const ALL: [(&str, Bench); 2] = [("overlay", overlay::run), ("vip", vip::run)];
 /// A measuring server that does not listen by then has failed.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 

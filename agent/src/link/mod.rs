@@ -1,6 +1,6 @@
 //! The agent's end of `remuda.v1.AgentLink`: it always dials, over TLS that proves both sides.
 //!
-//! [`token`] and [`tls`] decide whom to trust, [`identity`] joins and renews, [`report`] tells what this host
+//! [`token`] and [`tls`] decide whom to trust, [`mod@identity`] joins and renews, [`report`] tells what this host
 //! observes, [`orders`] does what a waiting user asked for, answered by a [`session`]. Assignments are followed in
 //! [`crate::source::stream`]. All share one HTTP/2 connection, which heals itself.
 

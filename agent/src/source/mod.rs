@@ -1,4 +1,4 @@
-//! Where assignments come from: a [`file`], or the orchestrator's [`stream`], which is [`stored`] for the next start.
+//! Where assignments come from: a [`mod@file`], or the orchestrator's [`stream`], which is [`stored`] for the next start.
 //!
 //! A source hands over whole assignments, newest last; what is not valid it keeps to itself and names the problem.
 

@@ -121,10 +121,10 @@ async fn read(body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
         let broken = |why: axum::Error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body broke off: {why}"));
         let chunk = chunk.map_err(broken)?;
         count += chunk.len();
-        match count {
-            ..=super::BODY_MAX_BYTES => bytes.extend_from_slice(&chunk),
-            ..=BODY_DISCARDED_MAX_BYTES => {}
-            _ => break,
+        if count <= super::BODY_MAX_BYTES {
+            bytes.extend_from_slice(&chunk);
+        } else if count > BODY_DISCARDED_MAX_BYTES {
+            break;
         }
     }
     let too_large = || format!("the body is larger than {} bytes", super::BODY_MAX_BYTES);

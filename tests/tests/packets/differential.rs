@@ -96,7 +96,7 @@ pub fn any(r: &mut Random, at: &Interfaces) -> (&'static str, Vec<u8>, Entry) {
         0 | 1 => {
             let (ifindex, own) = r.pick(&[(at.c1, C1), (at.c2, C2), (at.internal, INTERNAL), (at.remuda0_peer, HOST)]);
             let src = if r.below(5) == 0 { r.pick(&ADDRESSES) } else { own };
-            let p = packet(r, src).from_mac(endpoint_mac(ip_be(own))).bytes();
+            let p = packet(r, src).source_mac(endpoint_mac(ip_be(own))).bytes();
             let p = if r.below(20) == 0 { arp::who_has(own, r.pick(&ADDRESSES)) } else { p };
             (program::ENDPOINT, p, ifindex)
         }

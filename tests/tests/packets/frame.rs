@@ -44,11 +44,11 @@ pub fn icmp(src: Ip, dst: Ip) -> Frame {
 }
 
 impl Frame {
-    pub fn from_mac(mut self, mac: Mac) -> Self {
+    pub fn source_mac(mut self, mac: Mac) -> Self {
         self.src_mac = mac.bytes();
         self
     }
-    pub fn to_mac(mut self, mac: Mac) -> Self {
+    pub fn destination_mac(mut self, mac: Mac) -> Self {
         self.dst_mac = mac.bytes();
         self
     }

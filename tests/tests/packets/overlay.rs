@@ -17,7 +17,7 @@ fn a_neighbour_on_the_same_host_gets_the_packet_from_the_gateway() {
     let c1 = d.at.c1;
     d.from(c1, udp(C1, 1000, C2, 53))
         .verdict(REDIRECTED)
-        .packet(udp(C1, 1000, C2, 53).from_mac(GATEWAY_MAC).to_mac(mac(C2)))
+        .packet(udp(C1, 1000, C2, 53).source_mac(GATEWAY_MAC).destination_mac(mac(C2)))
         .mark(0)
         .counters([Counter::Delivered]);
 }
@@ -41,7 +41,7 @@ fn ip_options_and_fragments_travel_like_anything_else() {
     let mut d = Datapath::load();
     let c1 = d.at.c1;
     for inner in [udp(C1, 1, C2, 2).options(5), udp(C1, 1, C2, 2).fragment(0x2000), udp(C1, 1, C2, 2).fragment(100)] {
-        let expected = inner.clone().from_mac(GATEWAY_MAC).to_mac(mac(C2));
+        let expected = inner.clone().source_mac(GATEWAY_MAC).destination_mac(mac(C2));
         d.from(c1, inner).verdict(REDIRECTED).packet(expected).counters([Counter::Delivered]);
     }
 }
@@ -52,11 +52,11 @@ fn the_host_itself_the_name_server_and_the_world_are_up_the_stack() {
     let c1 = d.at.c1;
     for dst in [HOST, H1, H2, OUTSIDE] {
         let sent = tcp(C1, 40_000, dst, 22);
-        let expected = sent.clone().from_mac(GATEWAY_MAC).to_mac(mac(HOST));
+        let expected = sent.clone().source_mac(GATEWAY_MAC).destination_mac(mac(HOST));
         d.from(c1, sent).verdict(REDIRECTED).packet(expected).mark(0).counters([Counter::SentToHost]);
     }
     for sent in [udp(C1, 40_000, DNS_OCTETS, 53), tcp(C1, 40_000, DNS_OCTETS, 53), icmp(C1, DNS_OCTETS)] {
-        let expected = sent.clone().from_mac(GATEWAY_MAC).to_mac(mac(HOST));
+        let expected = sent.clone().source_mac(GATEWAY_MAC).destination_mac(mac(HOST));
         d.from(c1, sent).verdict(REDIRECTED).packet(expected).counters([Counter::SentToHost]);
     }
 }
@@ -66,8 +66,8 @@ fn the_host_reaches_its_containers_with_its_overlay_address_and_with_what_it_for
     let mut d = Datapath::load();
     let peer = d.at.remuda0_peer;
     for src in [HOST, H1, OUTSIDE, DNS_OCTETS] {
-        let sent = udp(src, 53, C1, 1000).from_mac(mac(HOST));
-        let expected = sent.clone().from_mac(GATEWAY_MAC).to_mac(mac(C1));
+        let sent = udp(src, 53, C1, 1000).source_mac(mac(HOST));
+        let expected = sent.clone().source_mac(GATEWAY_MAC).destination_mac(mac(C1));
         d.from(peer, sent).verdict(REDIRECTED).packet(expected).counters([Counter::Delivered]);
     }
 }
@@ -77,7 +77,7 @@ fn the_host_reaches_other_hosts_endpoints_only_with_its_overlay_address() {
     let mut d = Datapath::load();
     let peer = d.at.remuda0_peer;
     d.from(peer, udp(HOST, 1, ON_H2, 2)).verdict(REDIRECTED).counters([Counter::Pushed]);
-    d.from(peer, udp(H1, 1, ON_H2, 2).from_mac(mac(HOST))).dropped(DropReason::HostSourceRemote);
+    d.from(peer, udp(H1, 1, ON_H2, 2).source_mac(mac(HOST))).dropped(DropReason::HostSourceRemote);
 }
 
 #[test]

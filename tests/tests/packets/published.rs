@@ -19,7 +19,7 @@ fn client(dialled: Ip, port: u16) -> Frame {
 }
 /// The client's packet as the backend C1 sees it.
 fn at_c1(client_port: u16) -> Frame {
-    tcp(OUTSIDE, client_port, C1, 80).flags(SYN).from_mac(GATEWAY_MAC).to_mac(mac(C1))
+    tcp(OUTSIDE, client_port, C1, 80).flags(SYN).source_mac(GATEWAY_MAC).destination_mac(mac(C1))
 }
 fn from_c1(client_port: u16) -> Frame {
     tcp(C1, 80, OUTSIDE, client_port).flags(SYN_ACK)
@@ -56,7 +56,7 @@ fn the_second_packet_of_a_flow_makes_no_second_entry() {
 fn udp_is_served_the_same_way() {
     let mut d = Datapath::load();
     let c1 = d.at.c1;
-    let at_backend = udp(OUTSIDE, CLIENT_PORT, C1, 53).from_mac(GATEWAY_MAC).to_mac(mac(C1));
+    let at_backend = udp(OUTSIDE, CLIENT_PORT, C1, 53).source_mac(GATEWAY_MAC).destination_mac(mac(C1));
     d.arrives(udp(OUTSIDE, CLIENT_PORT, H1, AT_C1)).packet(at_backend).counters([
         Counter::PublishedLocal,
         Counter::FlowsCreated,
@@ -72,7 +72,7 @@ fn a_udp_datagram_without_checksum_stays_without() {
     let mut d = Datapath::load();
     let mut p = udp(OUTSIDE, CLIENT_PORT, H1, AT_C1).bytes();
     p[40..42].fill(0);
-    let mut expected = udp(OUTSIDE, CLIENT_PORT, C1, 53).from_mac(GATEWAY_MAC).to_mac(mac(C1)).bytes();
+    let mut expected = udp(OUTSIDE, CLIENT_PORT, C1, 53).source_mac(GATEWAY_MAC).destination_mac(mac(C1)).bytes();
     expected[40..42].fill(0);
     d.arrives(p).packet(expected);
 }

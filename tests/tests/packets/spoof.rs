@@ -20,7 +20,7 @@ fn a_foreign_mac_or_address_is_dropped_even_into_an_existing_flow() {
     let c1 = d.at.c1;
     d.from(c1, tcp(C2, 1, ON_H2, 2)).dropped(DropReason::SpoofedMac);
     for src in [C2, HOST, ON_H2, NOBODYS, NO_VIP, OUTSIDE, H1, [127, 0, 0, 1], [0; 4]] {
-        d.from(c1, tcp(src, 1, ON_H2, 2).from_mac(mac(C1))).dropped(DropReason::SpoofedSource);
+        d.from(c1, tcp(src, 1, ON_H2, 2).source_mac(mac(C1))).dropped(DropReason::SpoofedSource);
     }
 }
 
@@ -29,7 +29,7 @@ fn the_host_may_not_speak_for_overlay_addresses_vips_or_martians() {
     let mut d = Datapath::load();
     let peer = d.at.remuda0_peer;
     for src in [C2, ON_H2, NOBODYS, NO_VIP, [127, 0, 0, 1], [224, 0, 0, 1]] {
-        d.from(peer, tcp(src, 1, C1, 2).from_mac(mac(HOST))).dropped(DropReason::SpoofedSource);
+        d.from(peer, tcp(src, 1, C1, 2).source_mac(mac(HOST))).dropped(DropReason::SpoofedSource);
     }
 }
 

@@ -19,7 +19,7 @@ fn a_packet_from_a_peer_is_popped_and_delivered() {
     let mut d = Datapath::load();
     d.arrives(good().bytes())
         .verdict(REDIRECTED)
-        .packet(tcp(ON_H2, 80, C1, 40_000).from_mac(GATEWAY_MAC).to_mac(mac(C1)))
+        .packet(tcp(ON_H2, 80, C1, 40_000).source_mac(GATEWAY_MAC).destination_mac(mac(C1)))
         .counters([Counter::Popped, Counter::Delivered]);
 }
 
@@ -28,7 +28,7 @@ fn a_packet_for_the_host_endpoint_goes_up_the_stack() {
     let mut d = Datapath::load();
     d.arrives(tunnel(H2, H1, Kind::Overlay, icmp(ON_H2, HOST).ip()).bytes())
         .verdict(REDIRECTED)
-        .packet(icmp(ON_H2, HOST).from_mac(GATEWAY_MAC).to_mac(mac(HOST)))
+        .packet(icmp(ON_H2, HOST).source_mac(GATEWAY_MAC).destination_mac(mac(HOST)))
         .counters([Counter::Popped, Counter::SentToHost]);
 }
 

@@ -14,7 +14,7 @@ fn mac(ip: Ip) -> Mac {
 }
 fn delivered(f: Frame) -> Frame {
     let to = mac(f.dst);
-    f.from_mac(GATEWAY_MAC).to_mac(to)
+    f.source_mac(GATEWAY_MAC).destination_mac(to)
 }
 
 #[test]
