@@ -2,7 +2,6 @@
 
 mod connect;
 mod fleet;
-mod netns;
 mod overlay;
 mod peers;
 mod report;
@@ -49,7 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn wait_listening(netns: &str, port: &str) -> Result<()> {
     let filter = format!("sport = :{port}");
     wait_for(&format!("something listens on port {port}"), LISTEN_LIMIT, || {
-        let found = peers::inside(netns, &["ss", "-Hltn", &filter])?;
+        let found = remuda_lab::netns::output(netns, &["ss", "-Hltn", &filter])?;
         Ok((!found.trim().is_empty()).then_some(()))
     })
 }

@@ -3,12 +3,11 @@
 use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
+use remuda_lab::netns;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
-
-use super::netns;
 
 /// A connection that takes longer is an error, not a sample.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -25,21 +24,23 @@ pub struct Rate {
 
 /// Accepts in the namespace at `netns` for the rest of this process's life: answers one byte with one byte.
 pub fn serve(netns: &str, at: SocketAddr) -> Result<()> {
-    let (ready, waits) = std::sync::mpsc::channel();
-    drop(netns::spawn(netns, move || {
+    netns::inside(netns, || {
+        // The thread started here stays in the namespace and on this CPU.
         pin()?;
         let listener = TcpListener::bind(at).with_context(|| format!("listening on {at}"))?;
         widen(&listener)?;
-        let _ = ready.send(());
-        for mut stream in listener.incoming().flatten() {
-            let mut byte = [0];
-            if stream.read(&mut byte).is_ok_and(|n| n == 1) {
-                let _ = stream.write_all(&byte);
-            }
-        }
+        std::thread::spawn(move || answer(&listener));
         Ok(())
-    })?);
-    waits.recv().context("the measuring server did not start")
+    })?
+}
+
+fn answer(listener: &TcpListener) {
+    for mut stream in listener.incoming().flatten() {
+        let mut byte = [0];
+        if stream.read(&mut byte).is_ok_and(|n| n == 1) {
+            let _ = stream.write_all(&byte);
+        }
+    }
 }
 
 /// On one CPU the server sleeps while the client connects: its queue must hold what comes in a time slice.
@@ -53,7 +54,7 @@ fn widen(listener: &TcpListener) -> Result<()> {
 
 /// Connects from `netns` to `to` for `how_long`, half of it bare, half with one byte each way.
 pub fn measure(netns: &str, to: SocketAddr, how_long: Duration) -> Result<Rate> {
-    netns::run(netns, move || {
+    netns::inside(netns, move || {
         pin()?;
         let begin = Instant::now();
         let mut count = 0u32;
@@ -63,7 +64,7 @@ pub fn measure(netns: &str, to: SocketAddr, how_long: Duration) -> Result<Rate> 
         }
         let per_second = f64::from(count) / begin.elapsed().as_secs_f64();
         Ok(Rate { per_second, round_trip_us: round_trips(to, how_long / 2)? })
-    })
+    })?
 }
 
 fn round_trips(to: SocketAddr, how_long: Duration) -> Result<f64> {

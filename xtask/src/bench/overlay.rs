@@ -2,12 +2,13 @@
 //! the kernel's VXLAN, under the three conditions of ANCHORS.md, all interleaved in one run.
 
 use anyhow::{Context, Result};
+use remuda_lab::netns;
 use std::process::{Child, Stdio};
 
 use super::fleet::Fleet;
-use super::peers::{KernelVxlan, inside, nsenter};
+use super::peers::KernelVxlan;
 use super::report::Report;
-use super::{netns, xdp_pass};
+use super::xdp_pass;
 
 /// Interleaved rounds: the median of seven ignores three disturbed ones.
 const ROUNDS: usize = 7;
@@ -62,13 +63,13 @@ fn plain(paths: &[Path], report: &mut Report) -> Result<()> {
 
 fn mtu_frames(fleet: &Fleet, paths: &[Path], report: &mut Report) -> Result<()> {
     for host in &fleet.hosts {
-        inside(&host.netns, &["ethtool", "-K", "eth0", "tso", "off", "gro", "on"])?;
-        inside(&host.link_netns, &["ethtool", "-K", &host.link, "tso", "off"])?;
+        netns::output(&host.netns, &["ethtool", "-K", "eth0", "tso", "off", "gro", "on"])?;
+        netns::output(&host.link_netns, &["ethtool", "-K", &host.link, "tso", "off"])?;
     }
     streams("mtu frames", paths, report)?;
     for host in &fleet.hosts {
-        inside(&host.netns, &["ethtool", "-K", "eth0", "tso", "on"])?;
-        inside(&host.link_netns, &["ethtool", "-K", &host.link, "tso", "on"])?;
+        netns::output(&host.netns, &["ethtool", "-K", "eth0", "tso", "on"])?;
+        netns::output(&host.link_netns, &["ethtool", "-K", &host.link, "tso", "on"])?;
     }
     ratios("mtu frames", 1.0, report);
     Ok(())
@@ -77,11 +78,13 @@ fn mtu_frames(fleet: &Fleet, paths: &[Path], report: &mut Report) -> Result<()> 
 fn xdp_attached(fleet: &Fleet, paths: &[Path], report: &mut Report) -> Result<()> {
     let mut attached = Vec::new();
     for host in &fleet.hosts {
-        let link = netns::run(&host.netns, || {
+        let link = netns::inside(&host.netns, || {
             let index = nix::net::if_::if_nametoindex("eth0").context("eth0 of the host")?;
             xdp_pass::attach(index)
         });
-        attached.push(link.with_context(|| format!("attaching XDP natively on {}", host.name))?);
+        attached.push(
+            link.and_then(|attached| attached).with_context(|| format!("attaching XDP natively on {}", host.name))?,
+        );
     }
     streams("xdp", paths, report)?;
     ratios("xdp", 1.0, report);
@@ -115,7 +118,7 @@ fn streams(condition: &str, paths: &[Path], report: &mut Report) -> Result<()> {
 }
 
 fn stream(path: &Path) -> Result<f64> {
-    let text = inside(&path.client, &["iperf3", "-J", "-t", STREAM_SECONDS, "-c", &path.address])?;
+    let text = netns::output(&path.client, &["iperf3", "-J", "-t", STREAM_SECONDS, "-c", &path.address])?;
     let json: serde_json::Value = serde_json::from_str(&text).context("iperf3's JSON")?;
     let bits = json["end"]["sum_received"]["bits_per_second"].as_f64();
     bits.map(|b| b / 1e9).with_context(|| format!("iperf3 over {} gave no result: {}", path.name, json["error"]))
@@ -123,7 +126,7 @@ fn stream(path: &Path) -> Result<f64> {
 
 /// Average latency as sockperf prints it: half a round trip, microseconds.
 fn ping(path: &Path) -> Result<f64> {
-    let text = inside(
+    let text = netns::output(
         &path.client,
         &["sockperf", "ping-pong", "--tcp", "-i", &path.address, "-p", SOCKPERF_PORT, "-t", PING_SECONDS, "-m", "64"],
     )?;
@@ -136,7 +139,7 @@ fn ping(path: &Path) -> Result<f64> {
 
 /// Bytes and packets that interface `eth0` of this namespace has received.
 fn received(netns: &str) -> Result<(f64, f64)> {
-    let text = inside(netns, &["cat", "/proc/net/dev"])?;
+    let text = netns::output(netns, &["cat", "/proc/net/dev"])?;
     let line = text.lines().find_map(|l| l.trim().strip_prefix("eth0:")).context("no eth0 there")?;
     let numbers: Vec<f64> = line.split_whitespace().take(2).filter_map(|n| n.parse().ok()).collect();
     Ok((numbers[0], numbers[1]))
@@ -157,7 +160,8 @@ impl Servers {
             vec!["iperf3", "-s", "-B", address],
             vec!["sockperf", "server", "--tcp", "-i", address, "-p", SOCKPERF_PORT],
         ] {
-            let child = nsenter(netns, &argv).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let child =
+                netns::command(netns, argv[0])?.args(&argv[1..]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
             children.push(child.with_context(|| format!("starting {}", argv[0]))?);
         }
         let servers = Self(children);

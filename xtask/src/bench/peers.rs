@@ -1,29 +1,10 @@
 //! The peers, built by hand the way others build them: kernel VXLAN with a bridge per host, iptables DNAT.
 
-use anyhow::{Context, Result, bail};
-use std::process::{Command, Output};
-
-/// Runs `argv` in a network namespace (a path) and nowhere else; stdout, or the error with stderr.
-pub fn inside(netns: &str, argv: &[&str]) -> Result<String> {
-    let out = nsenter(netns, argv).output().with_context(|| format!("running {}", argv.join(" ")))?;
-    checked(argv, out)
-}
-
-pub fn nsenter(netns: &str, argv: &[&str]) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net={netns}")).args(argv);
-    command
-}
-
-fn checked(argv: &[&str], out: Output) -> Result<String> {
-    if !out.status.success() {
-        bail!("`{}` failed: {}", argv.join(" "), String::from_utf8_lossy(&out.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
-}
+use anyhow::Result;
+use remuda_lab::netns;
 
 fn words(netns: &str, line: &str) -> Result<String> {
-    inside(netns, &line.split_whitespace().collect::<Vec<_>>())
+    netns::output(netns, &line.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Kernel VXLAN as flannel sets it up: per host a bridge, a vxlan device, a route to the other host's subnet.
@@ -57,8 +38,7 @@ impl KernelVxlan {
 
     fn container(&self, i: usize) -> Result<()> {
         let (host, name, net) = (&self.hosts[i], &self.containers[i], i + 1);
-        let made = Command::new("ip").args(["netns", "add", name]).output().context("ip netns add")?;
-        checked(&["ip", "netns", "add", name], made)?;
+        netns::add(name)?;
         words(host, "ip link add rmb-br type bridge")?;
         words(host, &format!("ip addr add 10.99.{net}.1/24 dev rmb-br"))?;
         words(host, "ip link set rmb-br mtu 1450 up")?;
@@ -68,7 +48,6 @@ impl KernelVxlan {
         for line in [
             format!("ip addr add 10.99.{net}.2/24 dev eth0"),
             "ip link set eth0 mtu 1450 up".into(),
-            "ip link set lo up".into(),
             format!("ip route add default via 10.99.{net}.1"),
         ] {
             words(&inner, &line)?;
@@ -103,7 +82,7 @@ impl Drop for KernelVxlan {
             // Best effort: the lab's own teardown removes the host namespaces and all in them.
             let _ = words(&self.hosts[i], "ip link del rmb-vx");
             let _ = words(&self.hosts[i], "ip link del rmb-br");
-            let _ = Command::new("ip").args(["netns", "del", &self.containers[i]]).output();
+            let _ = netns::delete(&self.containers[i]);
         }
     }
 }
