@@ -4,10 +4,12 @@
 //! with these field names). It is self-contained: a host that has it needs nobody else to forward packets, answer
 //! names and keep its containers running. Addresses are text (`10.42.0.5`), blocks are CIDRs (`10.42.0.0/26`).
 //!
-//! Records are keyed: nodes, services and endpoints by `id`, containers by `name`. A delta carries whole records
+//! Records are keyed: nodes, services and endpoints by `id`, containers by `name`, checks by `endpoint_id`. A delta carries whole records
 //! (upserts) and keys (removals); [`Assignment::apply`] refuses one that does not start where we are.
 
 use serde::{Deserialize, Serialize};
+
+use crate::health::HealthCommand;
 
 /// Everything one host must know. `generation` is the fleet's store revision it reflects.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
@@ -33,6 +35,9 @@ pub struct Assignment {
     /// What this host runs.
     #[prost(message, repeated, tag = "8")]
     pub containers: Vec<Container>,
+    /// Containers of other hosts whose health this host checks.
+    #[prost(message, repeated, tag = "9")]
+    pub checks: Vec<Check>,
 }
 
 /// The same on every host of the fleet.
@@ -54,6 +59,9 @@ pub struct Fleet {
     /// Lowest wire format version that all hosts speak.
     #[prost(uint32, tag = "6")]
     pub wire_version: u32,
+    /// Seals the gossip between agents: 32 bytes in hex. Empty = no gossip.
+    #[prost(string, tag = "7")]
+    pub gossip_key: String,
 }
 
 /// The isolation unit this host belongs to.
@@ -246,9 +254,44 @@ pub struct Container {
     /// Grows when the spec of this container changed: the agent then replaces it.
     #[prost(uint64, tag = "25")]
     pub spec_revision: u64,
-    /// Should be stopped now (drain done by the orchestrator's removal of `serving` first).
+    /// Should be stopped now: it is out of names, lists and rings on every host.
     #[prost(bool, tag = "26")]
     pub stop: bool,
+    /// With `stop`: flows it has may go on for this long before the stop signal; 0 = stop at once.
+    #[prost(uint64, tag = "27")]
+    pub drain_ms: u64,
+    /// Run inside it to learn its health; None = running is healthy.
+    #[prost(message, optional, tag = "28")]
+    pub health_command: Option<HealthCommand>,
+}
+
+/// A container this host checks from outside, from its own host endpoint.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Check {
+    /// The container's endpoint: the key.
+    #[prost(uint32, tag = "1")]
+    pub endpoint_id: u32,
+    /// Its name, for people.
+    #[prost(string, tag = "2")]
+    pub container: String,
+    /// Address to connect to.
+    #[prost(string, tag = "3")]
+    pub ip: String,
+    #[prost(uint32, tag = "4")]
+    pub port: u32,
+    /// Empty = a connection that opens passes.
+    #[prost(string, tag = "5")]
+    pub request_line: String,
+    #[prost(uint64, tag = "6")]
+    pub interval_ms: u64,
+    #[prost(uint64, tag = "7")]
+    pub timeout_ms: u64,
+    /// Passes in a row that make it pass, failures in a row that make it fail.
+    #[prost(uint32, tag = "8")]
+    pub rise: u32,
+    #[prost(uint32, tag = "9")]
+    pub fall: u32,
 }
 
 /// From one generation to the next.
@@ -279,6 +322,10 @@ pub struct Delta {
     pub removed_endpoints: Vec<u32>,
     #[prost(string, repeated, tag = "12")]
     pub removed_containers: Vec<String>,
+    #[prost(message, repeated, tag = "13")]
+    pub checks: Vec<Check>,
+    #[prost(uint32, repeated, tag = "14")]
+    pub removed_checks: Vec<u32>,
 }
 
 /// Why a delta was not applied; the agent asks for a full assignment.
@@ -298,6 +345,7 @@ impl Assignment {
         merge(&mut self.services, delta.services, &delta.removed_services);
         merge(&mut self.endpoints, delta.endpoints, &delta.removed_endpoints);
         merge(&mut self.containers, delta.containers, &delta.removed_containers);
+        merge(&mut self.checks, delta.checks, &delta.removed_checks);
         self.fleet = delta.fleet.or(self.fleet.take());
         self.environment = delta.environment.or(self.environment.take());
         self.generation = delta.to;
@@ -310,6 +358,7 @@ impl Assignment {
         let (services, removed_services) = diff(&self.services, &next.services);
         let (endpoints, removed_endpoints) = diff(&self.endpoints, &next.endpoints);
         let (containers, removed_containers) = diff(&self.containers, &next.containers);
+        let (checks, removed_checks) = diff(&self.checks, &next.checks);
         Delta {
             from: self.generation,
             to: next.generation,
@@ -323,6 +372,8 @@ impl Assignment {
             removed_services,
             removed_endpoints,
             removed_containers,
+            checks,
+            removed_checks,
         }
     }
 
@@ -332,6 +383,7 @@ impl Assignment {
         self.services.sort_by_key(Keyed::key);
         self.endpoints.sort_by_key(Keyed::key);
         self.containers.sort_by_key(Keyed::key);
+        self.checks.sort_by_key(Keyed::key);
     }
 
     /// The record of this very host.
@@ -368,6 +420,7 @@ keyed! {
     Service, id: u32;
     Endpoint, id: u32;
     Container, name: String;
+    Check, endpoint_id: u32;
 }
 
 fn merge<R: Keyed>(held: &mut Vec<R>, upserts: Vec<R>, removed: &[R::Key]) {

@@ -137,6 +137,47 @@ pub struct Report {
     /// Steps that keep failing, in words; empty when all is well.
     #[prost(string, repeated, tag = "6")]
     pub problems: Vec<String>,
+    /// Peers that answered this host since the last report.
+    #[prost(message, repeated, tag = "7")]
+    pub peers: Vec<PeerSeen>,
+    /// Checks whose outcome changed since the last report; all of them when `complete`.
+    #[prost(message, repeated, tag = "8")]
+    pub checks: Vec<CheckResult>,
+}
+
+/// Proof that another host lives: it answered something this host had sent it.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct PeerSeen {
+    #[prost(uint32, tag = "1")]
+    pub node_id: u32,
+    /// Its agent answered by gossip this many milliseconds before this report; absent = not since the last report.
+    #[prost(uint32, optional, tag = "2")]
+    pub gossip_ms: Option<u32>,
+    /// Its host endpoint answered through the overlay (the kernel does that, without the agent).
+    #[prost(uint32, optional, tag = "3")]
+    pub probe_ms: Option<u32>,
+}
+
+/// What this host found of a container it checks ([`crate::assignment::Check`]).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CheckResult {
+    #[prost(uint32, tag = "1")]
+    pub endpoint_id: u32,
+    #[prost(enumeration = "CheckOutcome", tag = "2")]
+    pub outcome: i32,
+    /// Of the last failure: `connect: connection refused`, `answered 500`; empty while it passes.
+    #[prost(string, tag = "3")]
+    pub reason: String,
+}
+
+/// After as many passes or failures in a row as the check's `rise` and `fall` say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum CheckOutcome {
+    /// Not decided yet.
+    Unknown = 0,
+    Passing = 1,
+    Failing = 2,
 }
 
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]

@@ -114,6 +114,10 @@ pub struct Host {
     pub generation: u64,
     /// Product version of the agent.
     pub version: String,
+    /// Why it is not ready, or not trusted; null when all is well.
+    pub reason: Option<String>,
+    /// Steps that keep failing there, in the host's own words: an assignment it refused, a port that is taken, …
+    pub problems: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -7,10 +7,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::health::{HealthCheck, HealthCommand};
+
 /// Most replicas one service may ask for.
 pub const REPLICAS_MAX: u32 = 100_000;
 /// SIGTERM to SIGKILL when nothing else is said, as Compose does.
 pub const STOP_GRACE_DEFAULT_MS: u64 = 10_000;
+/// How long a container that left names, lists and rings may go on with the flows it has, when nothing else is said.
+pub const DRAIN_TIMEOUT_DEFAULT_MS: u64 = 10_000;
 
 /// A stack: services that are deployed, named and removed together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -64,6 +68,12 @@ pub struct ServiceSpec {
     /// Signal name such as `SIGTERM`; None = SIGTERM.
     pub stop_signal: Option<String>,
     pub restart: RestartPolicy,
+    /// Checked by other hosts; None = not.
+    pub health_check: Option<HealthCheck>,
+    /// Checked by a command inside; None = not.
+    pub healthcheck: Option<HealthCommand>,
+    /// Deadline of the flows of a container on its way out; the drain ends early when none is left. 0 = none is kept.
+    pub drain_timeout_ms: u64,
 }
 
 impl Default for ServiceSpec {
@@ -90,6 +100,9 @@ impl Default for ServiceSpec {
             stop_grace_ms: STOP_GRACE_DEFAULT_MS,
             stop_signal: None,
             restart: RestartPolicy::default(),
+            health_check: None,
+            healthcheck: None,
+            drain_timeout_ms: DRAIN_TIMEOUT_DEFAULT_MS,
         }
     }
 }

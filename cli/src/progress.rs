@@ -241,6 +241,8 @@ mod tests {
             containers: 1,
             generation,
             version: String::new(),
+            reason: None,
+            problems: Vec::new(),
         }
     }
 

@@ -32,6 +32,7 @@ pub fn bare(index: usize, underlay_ips: &[String], endpoint_mtu: u32) -> Assignm
             tunnel_port: 4789,
             endpoint_mtu,
             wire_version: 1,
+            gossip_key: String::new(),
         }),
         environment: Some(Environment {
             id: 1,

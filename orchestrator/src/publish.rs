@@ -31,6 +31,7 @@ pub fn assignment(state: &State, shared: &Shared, node_id: u32) -> Assignment {
         services: shared.services.clone(),
         endpoints: shared.endpoints.clone(),
         containers: mine.filter_map(|container| told(state, container)).collect(),
+        checks: Vec::new(),
     }
 }
 
@@ -69,6 +70,7 @@ fn fleet(state: &State) -> Fleet {
         tunnel_port: TUNNEL_PORT,
         endpoint_mtu: uplink.unwrap_or(UPLINK_MTU_DEFAULT_BYTES).saturating_sub(TUNNEL_OVERHEAD_BYTES),
         wire_version: facts().map(|facts| facts.wire_version.max(1)).min().unwrap_or(1),
+        gossip_key: state.fleet.gossip_key.clone(),
     }
 }
 
@@ -209,6 +211,7 @@ pub fn body(state: &State, service: &state::Service) -> Container {
         stop_grace_ms: spec.stop_grace_ms,
         stop_signal: text(&spec.stop_signal),
         restart: restart(spec.restart).into(),
+        health_command: spec.healthcheck.clone(),
         internal: networks.iter().all(|(_, internal)| *internal),
         networks: networks.into_iter().map(|(name, _)| name).collect(),
         host_ports: host_ports(spec),

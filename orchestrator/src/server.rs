@@ -201,6 +201,10 @@ async fn prepare(fleet: &Arc<Fleet>, options: &ServerOptions, key_path: &Path) -
         if state.fleet.overlay_pools.is_empty() {
             state.fleet = Arc::new(new_fleet(overlay, vip));
         }
+        if state.fleet.gossip_key.is_empty() {
+            // A store of a version without gossip.
+            Arc::make_mut(&mut state.fleet).gossip_key = new_gossip_key();
+        }
         if is_first {
             state.keys.insert(key_digest, Arc::new(ApiKey { name: "admin".into(), created_ms: now_ms }));
         }
@@ -218,7 +222,14 @@ async fn prepare(fleet: &Arc<Fleet>, options: &ServerOptions, key_path: &Path) -
 
 fn new_fleet(overlay_pools: Vec<Ipv4Network>, vip_pools: Vec<Ipv4Network>) -> FleetRecord {
     let hash_seed = rand::rng().next_u64();
-    FleetRecord { overlay_pools, vip_pools, hash_seed, ..FleetRecord::default() }
+    FleetRecord { overlay_pools, vip_pools, hash_seed, gossip_key: new_gossip_key(), ..FleetRecord::default() }
+}
+
+/// 32 bytes in hex.
+fn new_gossip_key() -> String {
+    let mut key = [0u8; 32];
+    rand::rng().fill_bytes(&mut key);
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The line that makes a host join.

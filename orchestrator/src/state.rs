@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ipnetwork::Ipv4Network;
-use remuda_api::link::{ContainerStatus, HostFacts};
+use remuda_api::link::{CheckOutcome, ContainerStatus, HostFacts};
 use remuda_api::resource::{Availability, ContainerState, Event, Health, HostState};
 use remuda_api::spec::{NetworkSpec, PortSpec, Protocol, PublishMode, ServiceMode, ServiceSpec};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct FleetRecord {
     pub environment: String,
     /// Secret seed of flow hashes and rings.
     pub hash_seed: u64,
+    /// Seals the gossip between agents: 32 bytes in hex.
+    #[serde(default)]
+    pub gossip_key: String,
     pub cursors: Cursors,
 }
 
@@ -77,6 +80,7 @@ impl Default for FleetRecord {
             environment_id: 1,
             environment: "default".into(),
             hash_seed: 0,
+            gossip_key: String::new(),
             cursors: Cursors::default(),
         }
     }
@@ -188,6 +192,23 @@ pub struct Container {
     pub created_ms: u64,
     /// As its host last said; None = nothing yet.
     pub status: Option<ContainerStatus>,
+    /// The last verdict about it, kept so that a restarted server goes on from it.
+    pub verdict: Verdict,
+}
+
+/// What is held of a container's health.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verdict {
+    pub health: Health,
+    /// Why it is unhealthy, or what its checkers found while it is not healthy yet.
+    pub reason: String,
+    /// When `health` became this.
+    pub since_ms: u64,
+    /// It was healthy before, so a start is a restart.
+    pub was_healthy: bool,
+    /// The start it is about, as its host dated it; another start begins afresh.
+    pub started: String,
 }
 
 /// What a container takes of its host, fixed when it is placed.
@@ -290,10 +311,23 @@ pub struct ApiKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     pub state: HostState,
+    /// Why it is in this state; empty = it is ready.
+    pub reason: String,
+    /// What ran there is placed elsewhere: dead (unless the brake holds), or control-lost for too long.
+    pub is_lost: bool,
     /// The last generation whose every step the host has done; 0 = none said.
     pub generation: u64,
     /// Steps that keep failing there, in words.
     pub problems: Vec<String>,
+    /// What it found of the containers it checks, by endpoint id.
+    pub checks: Arc<BTreeMap<u32, Vote>>,
+}
+
+/// What one checker says of one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    pub outcome: CheckOutcome,
+    pub reason: String,
 }
 
 impl State {

@@ -128,5 +128,7 @@ pub fn host(state: &State, node: &state::Node) -> Host {
         containers: state.containers.values().filter(|container| container.node_id == node.id).count() as u32,
         generation: live.generation,
         version: node.facts.product_version.clone(),
+        reason: Some(live.reason).filter(|reason| !reason.is_empty()),
+        problems: live.problems,
     }
 }

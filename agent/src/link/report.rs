@@ -71,7 +71,7 @@ impl Told {
         let complete = shown.is_observed && !self.is_complete;
         self.is_complete |= complete;
         self.containers = now;
-        Report { generation: shown.generation, containers, gone, complete, facts: None, problems }
+        Report { generation: shown.generation, containers, gone, complete, problems, ..Report::default() }
     }
 
     fn changed_facts(&mut self, facts: Option<HostFacts>) -> Option<HostFacts> {
