@@ -56,6 +56,7 @@ pub(crate) fn assignment() -> Assignment {
             endpoint(61, "blog-db-1", 6, "10.42.1.61"),
             endpoint(71, "crm-store-1", 7, "10.42.1.71"),
         ],
+        checks: Vec::new(),
         containers: vec![
             container("shop-Web-1", "shop", WEB, &["shop_default"]),
             container("blog-app-1", "blog", APP, &["blog_default", "backbone"]),

@@ -38,6 +38,7 @@ pub(crate) fn two_hosts() -> Assignment {
             tunnel_port: 4789,
             endpoint_mtu: 1450,
             wire_version: 1,
+            gossip_key: String::new(),
         }),
         environment: Some(Environment { id: 1, name: "default".into(), hash_seed: 9, ..Environment::default() }),
         nodes: vec![node(1), node(2)],
@@ -50,6 +51,7 @@ pub(crate) fn two_hosts() -> Assignment {
             ..Service::default()
         }],
         endpoints: vec![endpoint(1), endpoint(2)],
+        checks: Vec::new(),
         containers: vec![Container {
             name: "shop-web-1".into(),
             stack: "shop".into(),
