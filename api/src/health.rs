@@ -4,6 +4,9 @@
 //! container, and it is healthy while any of them succeeds. [`HealthCommand`] is Compose's `healthcheck:`, a command run
 //! inside the container by its own host. Without either, running is healthy.
 
+pub mod limits;
+pub mod request_line;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,7 +21,7 @@ pub const CHECKERS_MAX: usize = 3;
 pub struct HealthCheck {
     /// Port inside the container, 1..=65535.
     pub port: u16,
-    /// `GET /ping HTTP/1.0`: any answer of class 2xx or 3xx passes. None: a TCP connection that opens passes.
+    /// `GET /ping HTTP/1.0`, as [`request_line::normal`] writes it: any answer of class 2xx or 3xx passes. None: a TCP connection that opens passes.
     pub request_line: Option<String>,
     /// From the begin of one check to the begin of the next.
     pub interval_ms: u64,

@@ -110,7 +110,12 @@ impl<'a> Field<'a> {
 
     /// A whole number within `range`, quoted or not.
     pub(crate) fn integer(&self, range: RangeInclusive<u64>, report: &mut Report) -> Option<u64> {
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.number("a whole number", range, report)
+    }
+
+    /// [`Field::integer`] that says `what` it is about.
+    pub(crate) fn number(&self, what: &str, range: RangeInclusive<u64>, report: &mut Report) -> Option<u64> {
+        let expected = format!("{what} from {} to {}", range.start(), range.end());
         let text = self.text(&expected, report)?;
         let number = whole_number(text).filter(|number| range.contains(number));
         if number.is_none() {

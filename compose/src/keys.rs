@@ -72,7 +72,6 @@ fn consequence(key: &str) -> &'static str {
         "extends" | "include" => ": nothing is taken over from there",
         "build" => ": the image must exist",
         "name" => ": the stack has the name given with `-s`, a port none",
-        "healthcheck" => ": a container counts as healthy while it runs",
         "volumes" => ": nothing is mounted, data goes with the container",
         "secrets" | "configs" => ": nothing is mounted",
         "privileged" | "cap_add" | "devices" => ": nothing is granted",
@@ -130,7 +129,7 @@ fn advice(key: &str, table: &Table) -> String {
     }
 }
 
-/// Where a key of `deploy` belongs that someone wrote beside it.
+/// Where a key belongs that someone wrote a level too high.
 fn elsewhere(key: &str, table: &Table) -> Option<&'static str> {
     let places: &[(&str, &Table)] = match () {
         () if std::ptr::eq(table, &SERVICE) => &[
@@ -139,11 +138,14 @@ fn elsewhere(key: &str, table: &Table) -> Option<&'static str> {
             ("deploy.resources.limits", &LIMITS),
             ("deploy.placement", &PLACEMENT),
             ("healthcheck", &HEALTHCHECK),
+            ("x-remuda", &X_REMUDA),
         ],
         () if std::ptr::eq(table, &DEPLOY) => {
             &[("resources", &RESOURCES), ("resources.limits", &LIMITS), ("placement", &PLACEMENT)]
         }
         () if std::ptr::eq(table, &RESOURCES) => &[("limits", &LIMITS)],
+        () if std::ptr::eq(table, &X_REMUDA) => &[("health_check", &HEALTH_CHECK)],
+        () if std::ptr::eq(table, &HEALTH_CHECK) => &[("recreate_on_quorum_strategy_config", &QUORUM)],
         () => &[],
     };
     places.iter().find(|(_, table)| table.find(key).is_some()).map(|(place, _)| *place)
@@ -223,6 +225,7 @@ tables! {
         now_in("ports", List(&PORT)), now_in("networks", Named(&ATTACHMENT)), now("network_mode"),
         now_in("depends_on", Named(&DEPENDENCY)), now_in("deploy", Map(&DEPLOY)), now("scale"), now("restart"),
         now("stop_grace_period"), now("stop_signal"), now("user"), now("working_dir"), now("hostname"),
+        now_in("healthcheck", Map(&HEALTHCHECK)),
         later("annotations"), later("attach"), later_in("blkio_config", Map(&BLKIO)), later_in("build", Map(&BUILD)),
         later("cap_add"), later("cap_drop"), later("cgroup"), later("cgroup_parent"),
         later_in("configs", List(&MOUNTED)), later("container_name"), later("cpu_count"), later("cpu_percent"),
@@ -231,7 +234,7 @@ tables! {
         later_in("develop", Map(&DEVELOP)), later("device_cgroup_rules"), later_in("devices", List(&DEVICE)),
         later("dns"), later("dns_opt"), later("dns_search"), later("domainname"), later_in("env_file", List(&ENV_FILE)),
         later("expose"), later_in("extends", Map(&EXTENDS)), later("external_links"), later("extra_hosts"),
-        later_in("gpus", List(&GPU)), later("group_add"), later_in("healthcheck", Map(&HEALTHCHECK)), later("init"),
+        later_in("gpus", List(&GPU)), later("group_add"), later("init"),
         later("ipc"), later("isolation"), later("label_file"), later("links"), later_in("logging", Map(&LOGGING)),
         later("mac_address"), later("mem_limit"), later("mem_reservation"), later("mem_swappiness"),
         later("memswap_limit"), later_in("models", Named(&SERVICE_MODEL)), later("oom_kill_disable"),
@@ -287,7 +290,19 @@ tables! {
         later("driver_opts"), later("enable_ipv4"), later("enable_ipv6"), later_in("ipam", Map(&IPAM)), later("labels"),
     ];
     EXTERNAL, "`true`, `false`, or a map with `name:`": [now("name")];
-    X_REMUDA, "a map with `runtime:`": [now("runtime")];
+    HEALTHCHECK, "a map with `test:`": [
+        now("test"), now("interval"), now("timeout"), now("retries"), now("start_period"), now("start_interval"),
+        now("disable"),
+    ];
+    X_REMUDA, "a map with `runtime:`, `health_check:` or `drain_timeout_ms:`": [
+        now("runtime"), now_in("health_check", Map(&HEALTH_CHECK)), now("drain_timeout_ms"),
+    ];
+    HEALTH_CHECK, "a map with `port:`": [
+        now("port"), now("request_line"), now("interval"), now("response_timeout"), now("healthy_threshold"),
+        now("unhealthy_threshold"), now("initializing_timeout"), now("reinitializing_timeout"), now("strategy"),
+        now_in("recreate_on_quorum_strategy_config", Map(&QUORUM)), now("name"),
+    ];
+    QUORUM, "a map with `quorum:`": [now("quorum")];
 
     BLKIO, "a map": [
         later_in("device_read_bps", List(&RATE)), later_in("device_read_iops", List(&RATE)),
@@ -318,10 +333,6 @@ tables! {
     GPU, "a map": [later("capabilities"), later("count"), later("device_ids"), later("driver"), later("options")];
     GENERIC, "a map": [later_in("discrete_resource_spec", Map(&DISCRETE))];
     DISCRETE, "a map": [later("kind"), later("value")];
-    HEALTHCHECK, "a map": [
-        later("disable"), later("interval"), later("retries"), later("start_interval"), later("start_period"),
-        later("test"), later("timeout"),
-    ];
     LOGGING, "a map": [later("driver"), later("options")];
     SERVICE_MODEL, "a map": [later("endpoint_var"), later("model_var")];
     PROVIDER, "a map": [later("options"), later("type")];

@@ -7,7 +7,12 @@ use crate::report::Report;
 
 /// A duration with units, milliseconds; parts of a millisecond are dropped.
 pub(crate) fn duration_ms(field: &Field, range_ms: RangeInclusive<u64>, report: &mut Report) -> Option<u64> {
-    let expected = format!("a duration with a unit, such as `10s` or `1m30s`, up to {} h", range_ms.end() / 3_600_000);
+    let least = match range_ms.start() {
+        0 => String::new(),
+        least => format!("from {least} ms "),
+    };
+    let most_h = range_ms.end() / 3_600_000;
+    let expected = format!("a duration with a unit, such as `10s` or `1m30s`, {least}up to {most_h} h");
     let duration = parse_duration_ms(field.text(&expected, report)?).filter(|ms| range_ms.contains(ms));
     if duration.is_none() {
         field.expected(&expected, report);

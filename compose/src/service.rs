@@ -10,7 +10,9 @@ use crate::limits::GRACE_MAX_MS;
 use crate::problem::shown;
 use crate::report::Report;
 use crate::value::Value;
-use crate::{command, depends_on, deploy, environment, keys, networks, ports, quantity, signal};
+use crate::{
+    command, depends_on, deploy, environment, extension, health_command, keys, networks, ports, quantity, signal,
+};
 
 /// Longest image reference, bytes (a registry's name, path, tag and digest fit).
 const IMAGE_MAX_BYTES: usize = 512;
@@ -42,7 +44,7 @@ pub(crate) fn read(field: &Field, format: Format, context: &mut Context) -> Serv
         read_key(entry, field.key(), &mut service, context);
     }
     for entry in field.members().iter().filter(|entry| entry.key() == "x-remuda") {
-        read_extension(entry, &mut service, &mut context.report);
+        extension::read(entry, &mut service, &mut context.report);
     }
     // A policy under `deploy` wins over `restart`, in whatever order they are written.
     for entry in entries.iter().filter(|entry| entry.key() == "deploy") {
@@ -77,6 +79,7 @@ fn read_key(entry: &Field, name: &str, service: &mut ServiceSpec, context: &mut 
         "user" => service.user = entry.line("a user name or id such as `1000:1000`", report).map(str::to_owned),
         "working_dir" => service.working_dir = read_directory(entry, report),
         "hostname" => service.hostname = read_hostname(entry, report),
+        "healthcheck" => service.healthcheck = health_command::read(entry, report),
         _ => {}
     }
 }
@@ -152,13 +155,6 @@ fn read_hostname(entry: &Field, report: &mut Report) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn read_extension(field: &Field, service: &mut ServiceSpec, report: &mut Report) {
-    for entry in keys::acted(field, &keys::X_REMUDA, report) {
-        let runtimes = [("process", RuntimeKind::Process), ("docker", RuntimeKind::Docker)];
-        service.runtime = entry.choice(&runtimes, report);
-    }
-}
-
 /// What must hold between the keys of one service.
 fn check_whole(field: &Field, entries: &[Field], service: &ServiceSpec, report: &mut Report) {
     let find = |key: &str| entries.iter().find(|entry| entry.key() == key);
@@ -187,6 +183,9 @@ fn check_whole(field: &Field, entries: &[Field], service: &ServiceSpec, report: 
         ports.problem_at_key("`network_mode: none` leaves no way to reach a port: remove one of them", report);
     }
     check_replicas(find("scale"), find("deploy"), report);
+    for extension in field.members().iter().filter(|entry| entry.key() == "x-remuda") {
+        extension::check(extension, service, report);
+    }
 }
 
 fn check_replicas(scale: Option<&Field>, deploy: Option<&Field>, report: &mut Report) {

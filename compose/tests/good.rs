@@ -267,7 +267,7 @@ services:
   web:
     image: nginx
     volumes: [data:/data]
-    healthcheck: {test: [CMD, 'true'], interval: 5s}
+    privileged: true
   db:
     image: redis
     volumes: [data:/var]
@@ -280,7 +280,7 @@ volumes:
         [
             "1:1: name: `name` is understood, not acted on yet: the stack has the name given with `-s`, a port none",
             "5:5: services.web.volumes: `volumes` is understood, not acted on yet: nothing is mounted, data goes with the container (3 places)",
-            "6:5: services.web.healthcheck: `healthcheck` is understood, not acted on yet: a container counts as healthy while it runs",
+            "6:5: services.web.privileged: `privileged` is understood, not acted on yet: nothing is granted",
             "10:5: services.db.container_name: `container_name` is understood, not acted on yet",
         ]
     );

@@ -3,6 +3,7 @@
 //! Checks see the spec and the state it would join, change nothing, and name the field as a path in the body.
 
 mod depends;
+mod health;
 mod ports;
 mod service;
 

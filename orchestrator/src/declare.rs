@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use remuda_api::assignment::Container;
+use remuda_api::health::request_line;
 use remuda_api::resource::FieldError;
 use remuda_api::spec::{NetworkMode, PublishMode, ServiceMode, ServiceSpec, StackSpec};
 
@@ -95,13 +97,13 @@ fn service(
         ServiceMode::Global => 0,
     };
     let mut next = Service { spec: stored(spec), scale, removing: false, ..(*held).clone() };
-    let networks_differ = publish::body(before, &held) != publish::body(state, &next);
-    if *held == next && !networks_differ {
+    let must_restart = program(before, &held) != program(state, &next);
+    if *held == next && !must_restart {
         return Ok(None);
     }
     next.frontend_ids = frontend_ids(state, &held, spec)?;
     next.vip = vip(state, &held, spec)?;
-    if networks_differ || claims_differ(&held, &next) {
+    if must_restart || claims_differ(&held, &next) {
         next.spec_revision = state.revision;
     }
     next.generation = state.revision;
@@ -110,13 +112,24 @@ fn service(
     Ok(Some(line))
 }
 
+/// What a container runs, without how it is watched: agents take a new health command while it runs.
+fn program(state: &State, service: &Service) -> Container {
+    Container { health_command: None, ..publish::body(state, service) }
+}
+
 /// The spec as kept: the declared scale lives beside it, so a file that says the same again changes nothing.
 fn stored(spec: &ServiceSpec) -> ServiceSpec {
     let mode = match spec.mode {
         ServiceMode::Replicated { .. } => ServiceMode::Replicated { replicas: None },
         ServiceMode::Global => ServiceMode::Global,
     };
-    ServiceSpec { mode, ..spec.clone() }
+    let mut spec = ServiceSpec { mode, ..spec.clone() };
+    if let Some(line) = spec.health_check.as_mut().and_then(|check| check.request_line.as_mut())
+        && let Ok(normal) = request_line::normal(line)
+    {
+        *line = normal;
+    }
+    spec
 }
 
 /// Placement depends on these: containers that no longer fit have to move.
@@ -207,4 +220,75 @@ fn vip(state: &mut State, held: &Service, spec: &ServiceSpec) -> Result<Option<s
     let fleet = Arc::make_mut(&mut state.fleet);
     let vip = alloc::next_vip(&fleet.vip_pools, &mut fleet.cursors.vip, &used);
     vip.map(Some).ok_or_else(|| "VIPs: every address of the VIP pools is in use".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use remuda_api::health::{HealthCheck, HealthCommand, Strategy};
+
+    use super::*;
+
+    fn web() -> ServiceSpec {
+        ServiceSpec { command: Some(vec!["x".into()]), ..ServiceSpec::default() }
+    }
+
+    /// Declares `spec` as service `web` in the next revision; what it did.
+    fn declare(state: &mut State, spec: ServiceSpec) -> Vec<String> {
+        state.revision += 1;
+        let services = BTreeMap::from([("web".to_owned(), spec)]);
+        let stack = StackSpec { name: "s".into(), services, ..StackSpec::default() };
+        super::stack(state, &stack, false).expect("room").changes
+    }
+
+    fn fleet() -> State {
+        let mut state = State::default();
+        Arc::make_mut(&mut state.fleet).vip_pools = vec!["10.43.0.0/16".parse().expect("a pool")];
+        declare(&mut state, web());
+        state
+    }
+
+    fn spec_revision(state: &State) -> u64 {
+        state.service("s", "web").expect("web").spec_revision
+    }
+
+    #[test]
+    fn how_a_service_is_watched_and_drained_changes_without_a_restart() {
+        let command = HealthCommand::new(vec!["true".into()]);
+        let check = HealthCheck { port: 80, ..HealthCheck::default() };
+        let patient = HealthCheck { strategy: Strategy::None, ..check.clone() };
+        let mut state = fleet();
+        let first = spec_revision(&state);
+        for spec in [
+            ServiceSpec { health_check: Some(check), ..web() },
+            ServiceSpec { health_check: Some(patient), ..web() },
+            ServiceSpec { healthcheck: Some(command.clone()), ..web() },
+            ServiceSpec { healthcheck: Some(HealthCommand { retries: 9, ..command }), ..web() },
+            ServiceSpec { drain_timeout_ms: 0, ..web() },
+            web(),
+        ] {
+            assert_eq!(declare(&mut state, spec), ["web: changed in place"]);
+            assert_eq!(spec_revision(&state), first);
+            assert_eq!(state.service("s", "web").expect("web").generation, state.revision);
+        }
+        assert_eq!(
+            declare(&mut state, ServiceSpec { user: Some("app".into()), ..web() }),
+            ["web: containers replaced"]
+        );
+        assert_eq!(spec_revision(&state), state.revision);
+    }
+
+    #[test]
+    fn a_request_line_is_kept_as_it_is_sent() {
+        let with = |line: &str| {
+            let check = HealthCheck { port: 80, request_line: Some(line.into()), ..HealthCheck::default() };
+            ServiceSpec { health_check: Some(check), ..web() }
+        };
+        let mut state = fleet();
+        declare(&mut state, with(r#"GET "/ping" "HTTP/1.0""#));
+        let kept = state.service("s", "web").and_then(|service| service.spec.health_check.clone()).expect("a check");
+        assert_eq!(kept.request_line.as_deref(), Some("GET /ping HTTP/1.0"));
+        assert!(declare(&mut state, with("GET /ping")).is_empty(), "the same in other words");
+    }
 }

@@ -5,7 +5,7 @@ use remuda_api::spec::{
     Constraint, EndpointMode, NetworkMode, REPLICAS_MAX, Resources, RuntimeKind, ServiceMode, ServiceSpec, StackSpec,
 };
 
-use super::{Faults, shown, too_many};
+use super::{Faults, health, shown, too_many};
 use crate::publish::DEFAULT_NETWORK;
 
 /// A reservation above these fits no machine; larger numbers are mistakes of unit.
@@ -31,6 +31,7 @@ pub(super) fn check(name: &str, service: &ServiceSpec, stack: &StackSpec, faults
     strings(service, &at, faults);
     networks(service, stack, &at, faults);
     resources(&service.resources, &at, faults);
+    health::check(service, &at, faults);
     for (index, rule) in service.constraints.iter().enumerate() {
         constraint(rule, &at(&format!("constraints[{index}]")), faults);
     }
@@ -44,7 +45,8 @@ pub(super) fn check(name: &str, service: &ServiceSpec, stack: &StackSpec, faults
     }
 }
 
-type At<'a> = dyn Fn(&str) -> String + 'a;
+/// The path of a field of the service.
+pub(super) type At<'a> = dyn Fn(&str) -> String + 'a;
 
 fn runtime(service: &ServiceSpec, at: &At, faults: &mut Faults) {
     let is_empty = |words: &Option<Vec<String>>| words.as_ref().is_none_or(|words| words.is_empty());
@@ -83,7 +85,7 @@ fn strings(service: &ServiceSpec, at: &At, faults: &mut Faults) {
     }
 }
 
-fn check_string(path: &str, value: &str, faults: &mut Faults) {
+pub(super) fn check_string(path: &str, value: &str, faults: &mut Faults) {
     if value.contains('\0') {
         faults.add(path, "holds a NUL byte");
     }

@@ -33,7 +33,7 @@ fn add_host(state: &mut State, n: u32) {
         ..HostFacts::default()
     };
     let id = join::join(state, &facts, 0).expect("joins");
-    state.live.insert(id, Live { state: HostState::Ready, generation: u64::MAX, problems: vec![] });
+    state.live.insert(id, Live { state: HostState::Ready, generation: u64::MAX, ..Live::default() });
 }
 
 fn declare_service(state: &mut State, name: &str, spec: ServiceSpec) {
