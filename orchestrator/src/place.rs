@@ -37,6 +37,8 @@ pub struct Wish<'a> {
     pub runtime: RuntimeKind,
     /// 0 = any host.
     pub pinned_node: u32,
+    /// Of the container: a host that still has another one of this name is out. Empty = any.
+    pub name: &'a str,
 }
 
 /// A host as placement sees it, with all that is placed there already.
@@ -56,6 +58,8 @@ pub struct Candidate {
     pub used_memory_bytes: u64,
     pub used_ports: BTreeSet<HostPort>,
     pub containers: u32,
+    /// Names of containers it has and shall stop: it was lost, and they were placed elsewhere.
+    pub leftovers: BTreeSet<String>,
     /// By service id.
     pub of_service: BTreeMap<u32, u32>,
 }
@@ -72,6 +76,7 @@ impl Candidate {
             memory_bytes: node.facts.memory_bytes,
             runtimes: node.facts.runtimes.clone(),
             listening: listening(&node.facts),
+            leftovers: node.leftovers.iter().map(|leftover| leftover.name.clone()).collect(),
             ..Candidate::default()
         }
     }
@@ -136,6 +141,7 @@ pub enum Lack {
     Availability(String),
     Runtime(String),
     Constraint(String),
+    Leftover,
     MaxPerHost,
     Port(HostPort, String),
     Cpu,
@@ -171,6 +177,9 @@ pub fn lack_of_kind(wish: &Wish, host: &Candidate) -> Option<Lack> {
 
 /// The first thing there is not enough of here.
 pub fn lack_of_room(wish: &Wish, host: &Candidate) -> Option<Lack> {
+    if host.leftovers.contains(wish.name) {
+        return Some(Lack::Leftover);
+    }
     let here = host.of_service.get(&wish.service_id).copied().unwrap_or(0);
     if wish.max_per_host != 0 && here >= wish.max_per_host {
         return Some(Lack::MaxPerHost);
@@ -244,6 +253,7 @@ mod tests {
             max_per_host: 0,
             runtime: RuntimeKind::Process,
             pinned_node: 0,
+            name: "",
         }
     }
 

@@ -1,6 +1,6 @@
 //! What each host is told, from the state: pure. The assignment streams of [`crate::link`] send it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use remuda_api::assignment::{
     Assignment, Attachment, Container, Endpoint, Environment, Fleet, Node, Service, ServicePort,
@@ -47,7 +47,9 @@ pub struct Shared {
 
 impl Shared {
     pub fn of(state: &State) -> Shared {
-        let mut endpoints: Vec<Endpoint> = state.containers.values().filter_map(|c| endpoint(state, c)).collect();
+        let reachable = reachable_services(state);
+        let mut endpoints: Vec<Endpoint> =
+            state.containers.values().filter_map(|c| endpoint(state, c, &reachable)).collect();
         endpoints.sort_by_key(|endpoint| endpoint.id);
         Shared {
             fleet: fleet(state),
@@ -151,7 +153,15 @@ fn full_network(state: &State, stack: &str, name: &str) -> (String, bool) {
     (spec.external.unwrap_or_else(|| format!("{stack}_{name}")), spec.internal)
 }
 
-fn endpoint(state: &State, container: &state::Container) -> Option<Endpoint> {
+/// Services with a member in service on a host that nobody has a reason to avoid.
+fn reachable_services(state: &State) -> BTreeSet<u32> {
+    let is_reachable = |c: &state::Container| c.is_serving() && !state.is_avoided(c.node_id);
+    state.containers.values().filter(|c| is_reachable(c)).map(|c| c.service_id).collect()
+}
+
+/// As others see it. While its host is suspect it is avoided if its service has members elsewhere, and keeps its flows;
+/// when its host is lost it is gone. One that is unhealthy, or on its way out, keeps the flows it has.
+fn endpoint(state: &State, container: &state::Container, reachable: &BTreeSet<u32>) -> Option<Endpoint> {
     if container.node_id == 0 || container.endpoint_id == 0 {
         return None;
     }
@@ -159,14 +169,17 @@ fn endpoint(state: &State, container: &state::Container) -> Option<Endpoint> {
         Some(ip) => ip.to_string(),
         None => state.nodes.get(&container.node_id)?.facts.underlay_ip.clone(),
     };
+    let is_lost = state.is_lost(container.node_id);
+    let is_avoided = state.is_avoided(container.node_id) && reachable.contains(&container.service_id);
+    let serving = container.is_serving() && !is_lost && !is_avoided;
     Some(Endpoint {
         id: container.endpoint_id,
         name: container.name.clone(),
         service_id: container.service_id,
         node_id: container.node_id,
         ip,
-        serving: container.is_serving(),
-        draining: matches!(container.stage, Stage::Draining { .. }),
+        serving,
+        draining: !serving && !is_lost && container.is_alive(),
         host_network: container.ip.is_none(),
     })
 }
@@ -182,6 +195,7 @@ fn told(state: &State, container: &state::Container) -> Option<Container> {
         hostname: if body.hostname.is_empty() { container.name.clone() } else { body.hostname.clone() },
         spec_revision: container.spec_revision,
         stop: container.stage == Stage::Stopping,
+        drain_ms: if container.drains { service.spec.drain_timeout_ms } else { 0 },
         ..body
     })
 }

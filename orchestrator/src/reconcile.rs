@@ -1,11 +1,15 @@
 //! From what is declared to container records with a place, and from unwanted containers to none.
 //!
 //! Runs inside every change, on the changed copy of the state, and is idempotent: whatever the cause of a wait was
-//! (a label, room, a host, a dependency), the change that removes it places what waited. Leaving goes in order:
-//! out of names, lists and rings (draining), told to stop once every host has that, forgotten when its host says so.
+//! (a label, room, a host, a dependency), the change that removes it places what waited ([`pending`]); what ran on a
+//! host that is lost is placed the same way. A host that is drained is left one container after the other, each once
+//! another one serves in its place ([`moving`]). Leaving goes in order ([`mod@leave`]): out of names, lists and rings
+//! (draining), told to stop once every host has that, forgotten when its host says so.
 
 mod addresses;
 mod leave;
+mod moving;
+mod pending;
 #[cfg(test)]
 mod tests;
 
@@ -16,10 +20,11 @@ use remuda_api::names;
 use remuda_api::resource::{Availability, ContainerState, Health, HostState};
 use remuda_api::spec::{DependsOn, NetworkMode, RuntimeKind};
 
-pub use leave::{CONFIRM_TIMEOUT_MS, next_deadline_ms};
+pub use leave::CONFIRM_TIMEOUT_MS;
 
-use addresses::Used;
 use leave::{advance_leaving, leave, retire_surplus};
+use moving::{advance_moving, start_moving};
+use pending::place_pending;
 
 use crate::place::{self, Candidate, Wish};
 use crate::state::{Claim, Container, Service, State};
@@ -31,10 +36,17 @@ pub fn reconcile(state: &mut State, now_ms: u64) {
     release_waiting(state);
     follow_specs(state, now_ms);
     retire_unfit(state, now_ms);
+    start_moving(state, now_ms);
     retire_surplus(state, now_ms);
     create_missing(state, now_ms);
-    place_pending(state);
+    place_pending(state, now_ms);
+    advance_moving(state, now_ms);
     sweep(state);
+}
+
+/// Something will change at this time although nobody says anything (unix ms).
+pub fn next_deadline_ms(state: &State) -> Option<u64> {
+    [leave::next_deadline_ms(state), moving::next_deadline_ms(state)].into_iter().flatten().min()
 }
 
 /// What a container of `service` asks of a host.
@@ -44,6 +56,7 @@ pub fn wish<'a>(service: &'a Service, claim: &'a Claim, pinned_node: u32) -> Wis
         claim,
         constraints: &service.spec.constraints,
         max_per_host: service.spec.max_replicas_per_node,
+        name: "",
         runtime: service.spec.runtime.unwrap_or(RuntimeKind::Process),
         pinned_node,
     }
@@ -110,7 +123,7 @@ fn has_started(container: &Container) -> bool {
 /// Containers made from an older spec: changed where they are if they still fit there, else moved.
 fn follow_specs(state: &mut State, now_ms: u64) {
     let is_behind = |container: &Container, service: &Service| {
-        container.is_wanted() && container.node_id != 0 && container.spec_revision != service.spec_revision
+        container.is_staying() && container.node_id != 0 && container.spec_revision != service.spec_revision
     };
     let behind = names_where(state, |c| state.services.get(&c.service_id).is_some_and(|s| is_behind(c, s)));
     if behind.is_empty() {
@@ -147,14 +160,13 @@ fn with_service(state: &State, name: &str) -> Option<(Arc<Container>, Arc<Servic
     Some((container.clone(), state.services.get(&container.service_id)?.clone()))
 }
 
-/// Containers whose service goes, or whose host is being drained or no longer meets the constraints.
+/// Containers whose service goes, or whose host no longer meets the constraints.
 fn retire_unfit(state: &mut State, now_ms: u64) {
     let unfit = |container: &Container| {
         let Some(service) = state.services.get(&container.service_id) else { return true };
         let host = if container.node_id != 0 { container.node_id } else { container.pinned_node };
         let Some(node) = state.nodes.get(&host) else { return service.removing };
         service.removing
-            || node.availability == Availability::Drain
             || place::lack_of_kind(&wish(service, &container.claim, 0), &Candidate::of(node, state.host_state(host)))
                 .is_some()
     };
@@ -170,7 +182,7 @@ pub fn number(container: &Container) -> u32 {
 
 fn wanted_counts(state: &State) -> BTreeMap<u32, u32> {
     let mut counts = BTreeMap::new();
-    for container in state.containers.values().filter(|container| container.is_wanted()) {
+    for container in state.containers.values().filter(|container| container.is_staying()) {
         *counts.entry(container.service_id).or_default() += 1;
     }
     counts
@@ -226,58 +238,6 @@ fn create(state: &mut State, service: &Service, pinned_node: u32, from: u32, now
     };
     state.containers.insert(container.name.clone(), Arc::new(container));
     number
-}
-
-fn place_pending(state: &mut State) {
-    let mut pending: Vec<Arc<Container>> =
-        state.containers.values().filter(|c| c.is_wanted() && c.node_id == 0).cloned().collect();
-    if pending.is_empty() {
-        return;
-    }
-    pending.sort_by_key(|container| (container.created_ms, container.service_id, number(container)));
-    let mut hosts = candidates(state);
-    let mut used = Used::of(state);
-    // What refused one container of a service refuses the next one.
-    let mut refused: BTreeMap<u32, String> = BTreeMap::new();
-    for container in pending {
-        let Some(service) = state.services.get(&container.service_id).cloned() else { continue };
-        let outcome = match refused.get(&service.id) {
-            Some(why) if container.pinned_node == 0 => Err(why.clone()),
-            _ => place_one(state, &mut hosts, &mut used, &service, &container),
-        };
-        if let Err(why) = outcome {
-            if container.pending_reason != why {
-                state.edit_container(&container.name, |c| c.pending_reason.clone_from(&why));
-            }
-            refused.insert(service.id, why);
-        }
-    }
-}
-
-fn place_one(
-    state: &mut State,
-    hosts: &mut [Candidate],
-    used: &mut Used,
-    service: &Service,
-    container: &Container,
-) -> Result<(), String> {
-    if !service.released
-        && let Some(why) = waits_for(state, service)
-    {
-        return Err(why);
-    }
-    let claim = Claim::of(service);
-    let node_id = place::place(&wish(service, &claim, container.pinned_node), hosts)?;
-    let (endpoint_id, ip) = used.address(state, node_id, service.spec.network_mode)?;
-    if let Some(host) = hosts.iter_mut().find(|host| host.node_id == node_id) {
-        host.take(service.id, &claim);
-    }
-    state.edit_container(&container.name, |c| {
-        (c.node_id, c.endpoint_id, c.ip, c.claim) = (node_id, endpoint_id, ip, claim);
-        c.pending_reason.clear();
-        c.spec_revision = service.spec_revision;
-    });
-    Ok(())
 }
 
 /// Services and stacks that are being removed and have no container left.

@@ -23,6 +23,7 @@ pub fn apply(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
     for status in &report.containers {
         update_container(state, node_id, status, now_ms);
     }
+    drop_leftovers(state, node_id, report);
     for name in gone(state, node_id, report) {
         forget_container(state, &name, now_ms);
     }
@@ -36,6 +37,7 @@ pub fn host_state(state: &mut State, node_id: u32, verdict: HostState, now_ms: u
         return;
     }
     live.state = verdict;
+    live.is_avoided = matches!(verdict, HostState::Suspect | HostState::Dead);
     let Some(name) = state.nodes.get(&node_id).map(|node| node.name.clone()) else { return };
     let (kind, message) = match verdict {
         HostState::Ready => ("host-ready", "reports and has applied its assignment"),
@@ -118,6 +120,16 @@ fn gone(state: &State, node_id: u32, report: &Report) -> Vec<String> {
         is_gone(&container.name) || (container.stage == Stage::Stopping && is_stopped)
     };
     mine.filter(|container| is_out(container)).map(|container| container.name.clone()).collect()
+}
+
+/// What was placed elsewhere while this host was lost, and is no longer there.
+fn drop_leftovers(state: &mut State, node_id: u32, report: &Report) {
+    let present = |name: &str| report.containers.iter().any(|status| status.name == name);
+    let is_gone = |name: &String| report.gone.contains(name) || (report.complete && !present(name));
+    let Some(node) = state.nodes.get_mut(&node_id) else { return };
+    if node.leftovers.iter().any(|leftover| is_gone(&leftover.name)) {
+        Arc::make_mut(node).leftovers.retain(|leftover| !is_gone(&leftover.name));
+    }
 }
 
 /// One on its way out is done; a wanted one starts again, by its host, from nothing.

@@ -102,6 +102,17 @@ pub struct Node {
     /// Hex SHA-256 of the public keys its certificate may carry: the current one, and the one before a renewal.
     pub keys: Vec<String>,
     pub created_ms: u64,
+    /// Containers that were placed elsewhere while it was lost; it may still run them.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// What a lost host may still run: nobody else gets its address before the host has said that it is gone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Leftover {
+    pub name: String,
+    pub endpoint_id: u32,
+    pub ip: Option<Ipv4Addr>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -186,7 +197,11 @@ pub struct Container {
     /// What it takes of its host.
     pub claim: Claim,
     pub stage: Stage,
-    /// Why it is not placed.
+    /// It served when it began to leave: its flows are kept to their end or deadline.
+    pub drains: bool,
+    /// Its host is being drained: it serves until another one does in its place.
+    pub moving_since_ms: Option<u64>,
+    /// Why it is not placed, or not placed elsewhere although its host is lost.
     pub pending_reason: String,
     pub spec_revision: u64,
     pub created_ms: u64,
@@ -244,6 +259,16 @@ pub enum Stage {
 impl Container {
     pub fn is_wanted(&self) -> bool {
         self.stage == Stage::Wanted
+    }
+
+    /// Wanted, and not to be replaced by one elsewhere: it counts towards its service's scale.
+    pub fn is_staying(&self) -> bool {
+        self.is_wanted() && self.moving_since_ms.is_none()
+    }
+
+    /// A process of it lives, whatever is wished for it.
+    pub fn is_alive(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| matches!(status.state.as_str(), "running" | "draining" | "stopping"))
     }
 
     /// What users see.
@@ -315,6 +340,8 @@ pub struct Live {
     pub reason: String,
     /// What ran there is placed elsewhere: dead (unless the brake holds), or control-lost for too long.
     pub is_lost: bool,
+    /// New connections avoid it while a service has members elsewhere: it was found suspect or dead.
+    pub is_avoided: bool,
     /// The last generation whose every step the host has done; 0 = none said.
     pub generation: u64,
     /// Steps that keep failing there, in words.
@@ -333,6 +360,15 @@ pub struct Vote {
 impl State {
     pub fn host_state(&self, node_id: u32) -> HostState {
         self.live.get(&node_id).map_or(HostState::Joining, |live| live.state)
+    }
+
+    /// What ran there is placed elsewhere.
+    pub fn is_lost(&self, node_id: u32) -> bool {
+        self.live.get(&node_id).is_some_and(|live| live.is_lost)
+    }
+
+    pub fn is_avoided(&self, node_id: u32) -> bool {
+        self.live.get(&node_id).is_some_and(|live| live.is_avoided)
     }
 
     pub fn node_by_name(&self, name: &str) -> Option<&Arc<Node>> {

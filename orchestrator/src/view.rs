@@ -1,6 +1,6 @@
 //! The state as users see it: the resources of the REST API.
 
-use remuda_api::resource::{Container, ContainerState, Health, Host, Port, Service, ServiceState, Stack};
+use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, Port, Service, ServiceState, Stack};
 use remuda_api::spec::{ServiceMode, ServiceSpec};
 
 use crate::clock::rfc3339;
@@ -17,7 +17,7 @@ pub fn container(state: &State, container: &state::Container) -> Container {
         service: container.service.clone(),
         host: node.map(|node| node.name.clone()),
         ip: ip.or_else(host_ip),
-        state: container.state(),
+        state: shown_state(state, container),
         health: container.health(),
         reason: reason(state, container),
         pid: (status.pid != 0).then_some(status.pid),
@@ -26,10 +26,19 @@ pub fn container(state: &State, container: &state::Container) -> Container {
     }
 }
 
+/// What its host said last counts for nothing when that host is dead.
+fn shown_state(state: &State, container: &state::Container) -> ContainerState {
+    let is_dead = state.host_state(container.node_id) == HostState::Dead || state.is_lost(container.node_id);
+    if is_dead && container.node_id != 0 { ContainerState::Failed } else { container.state() }
+}
+
 /// Why it is pending, failed or unhealthy.
 fn reason(state: &State, container: &state::Container) -> Option<String> {
     if container.node_id == 0 {
         return Some(container.pending_reason.clone()).filter(|reason| !reason.is_empty());
+    }
+    if shown_state(state, container) == ContainerState::Failed && container.state() != ContainerState::Failed {
+        return Some(why_stranded(state, container));
     }
     let said = container.status.as_ref().map(|status| status.reason.clone()).unwrap_or_default();
     let is_well = container.state() == ContainerState::Running && container.health() != Health::Unhealthy;
@@ -40,6 +49,18 @@ fn reason(state: &State, container: &state::Container) -> Option<String> {
     let live = state.live.get(&container.node_id)?;
     let problem = live.problems.first().filter(|_| container.state() == ContainerState::Starting)?;
     Some(format!("{}: {problem}", host.name))
+}
+
+/// Of a container whose host is dead: why it is still there.
+fn why_stranded(state: &State, container: &state::Container) -> String {
+    let host = state.nodes.get(&container.node_id).map(|node| node.name.clone()).unwrap_or_default();
+    let live = state.live.get(&container.node_id).cloned().unwrap_or_default();
+    let why = match (container.pinned_node, live.is_lost) {
+        (0, true) => container.pending_reason.clone(),
+        (0, false) => live.reason,
+        _ => "it belongs to this host alone".into(),
+    };
+    if why.is_empty() { format!("its host {host} is dead") } else { format!("its host {host} is dead: {why}") }
 }
 
 pub fn service(state: &State, service: &state::Service) -> Service {
@@ -54,8 +75,10 @@ pub fn service(state: &State, service: &state::Service) -> Service {
         vip: service.vip.map(|vip| vip.to_string()),
         ports: ports(&service.spec),
         desired: desired(state, service),
-        running: count(&|container| container.state() == ContainerState::Running),
-        healthy: count(&|container| container.health() == Health::Healthy),
+        running: count(&|container| shown_state(state, container) == ContainerState::Running),
+        healthy: count(&|container| {
+            shown_state(state, container) == ContainerState::Running && container.health() == Health::Healthy
+        }),
         state: match (service.removing, behind) {
             (true, _) => ServiceState::Removing,
             (false, 0) => ServiceState::Active,

@@ -7,10 +7,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use remuda_api::link::{LeaveOrder, OrderKind};
-use remuda_api::resource::{FieldError, Host, HostPatch, Problem};
+use remuda_api::resource::{FieldError, Host, HostPatch, HostState, Problem};
 
 use super::Refusal;
 use super::problem::Body;
+use super::query::Query;
 use crate::fleet::{ChangeError, Fleet};
 use crate::{state, view};
 
@@ -82,17 +83,46 @@ fn patched(held: &state::Node, patch: &HostPatch) -> Result<state::Node, Refusal
 }
 
 /// Removes a host: its certificate is void at once, its containers are placed elsewhere, its agent is told to leave.
-#[utoipa::path(delete, path = "/v1/hosts/{name}", tag = "hosts", params(("name" = String, Path,)),
-    responses((status = 204), (status = 404, body = Problem)))]
-pub async fn remove(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -> Result<StatusCode, Refusal> {
-    let node_id = find(&fleet.state(), &name)?.id;
-    say_goodbye(&fleet, node_id).await;
+/// With `dead=true` a host that may still live is refused: this is how an operator confirms a death.
+#[utoipa::path(delete, path = "/v1/hosts/{name}", tag = "hosts",
+    params(("name" = String, Path,), ("dead" = Option<bool>, Query, description = "refuse a host that is not dead")),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn remove(
+    State(fleet): State<Arc<Fleet>>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<StatusCode, Refusal> {
+    let state = fleet.state();
+    let node_id = find(&state, &name)?.id;
+    if query.only(&["dead"])?.flag("dead")? {
+        confirm_dead(&state, node_id, &name)?;
+    } else {
+        say_goodbye(&fleet, node_id).await;
+    }
     match fleet.remove_host(node_id, "removed from the fleet").await {
         Ok(true) => Ok(StatusCode::NO_CONTENT),
         Ok(false) | Err(ChangeError::Refused(())) => Err(Refusal::not_found("host", &name)),
         Err(ChangeError::Store(error)) => Err(ChangeError::<Refusal>::Store(error).into()),
         Err(ChangeError::Fault(fault)) => Err(ChangeError::<Refusal>::Fault(fault).into()),
     }
+}
+
+/// A host that answers, or was heard of moments ago, is not dead.
+fn confirm_dead(state: &state::State, node_id: u32, name: &str) -> Result<(), Refusal> {
+    let held = match state.host_state(node_id) {
+        HostState::Dead => return Ok(()),
+        HostState::ControlLost if state.is_lost(node_id) => return Ok(()),
+        HostState::Ready => "ready",
+        HostState::Joining => "joining",
+        HostState::Suspect => "suspect",
+        HostState::ControlLost => "control-lost",
+    };
+    Err(Refusal::new(
+        StatusCode::CONFLICT,
+        format!(
+            "host {name} is {held}, not dead: `remuda host drain {name}` empties it, `remuda host rm {name}` removes it as it is"
+        ),
+    ))
 }
 
 /// Tells the agent to leave, if it is there; what it does then is its own affair. One that is not there learns it

@@ -23,7 +23,7 @@
 //! | `GET /v1/containers/{name}/dns?name=&type=` | | `DnsAnswer` |
 //! | `GET /v1/hosts`, `GET /v1/hosts/{name}` | | `[Host]`, `Host` |
 //! | `PATCH /v1/hosts/{name}` | `HostPatch` | `Host` |
-//! | `DELETE /v1/hosts/{name}` | | 204; its certificate is void at once, its containers move |
+//! | `DELETE /v1/hosts/{name}[?dead=true]` | | 204; its certificate is void at once, its containers move; with `dead` 409 unless it is dead |
 //! | `POST /v1/tokens` | `TokenCreate` | `TokenCreated` |
 //! | `GET /v1/events?since=ID` | | `[Event]` with `id` > ID (default 0 = all kept) |
 //! | `GET /v1/events?follow=true&since=ID` | | server-sent events: `id: N`, `data: Event` |

@@ -34,6 +34,7 @@ fn words(lack: &Lack) -> String {
         Lack::Availability(word) => format!("not active ({word})"),
         Lack::Runtime(runtime) => format!("cannot run containers under runtime {runtime}"),
         Lack::Constraint(words) => words.clone(),
+        Lack::Leftover => "still stopping the container of this name that was moved away".into(),
         Lack::MaxPerHost => "at max_replicas_per_node".into(),
         Lack::Port(port, holder) => format!("port {port} held by {holder}"),
         Lack::Cpu | Lack::Memory | Lack::Other => String::new(),

@@ -18,9 +18,12 @@ pub(super) struct Used {
 impl Used {
     pub(super) fn of(state: &State) -> Used {
         let hosts = state.nodes.values().map(|node| node.host_endpoint_id);
+        let leftovers = || state.nodes.values().flat_map(|node| &node.leftovers);
+        let ids = state.containers.values().map(|c| c.endpoint_id).chain(leftovers().map(|l| l.endpoint_id));
+        let addresses = state.containers.values().filter_map(|c| c.ip);
         Used {
-            endpoint_ids: state.containers.values().map(|c| c.endpoint_id).chain(hosts).collect(),
-            addresses: state.containers.values().filter_map(|c| c.ip).collect(),
+            endpoint_ids: ids.chain(hosts).collect(),
+            addresses: addresses.chain(leftovers().filter_map(|l| l.ip)).collect(),
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use remuda_api::link::{ContainerStatus, HostFacts, Report};
-use remuda_api::resource::{Availability, HostState};
+use remuda_api::resource::{Availability, ContainerState, HostState};
 use remuda_api::spec::{PortSpec, Protocol, PublishMode, Resources, ServiceMode, ServiceSpec, StackSpec};
 
 use super::reconcile;
-use crate::state::{FleetRecord, Live, Node, Stage, State};
-use crate::{declare, join, report};
+use crate::state::{Container, FleetRecord, Live, Node, Stage, State};
+use crate::{declare, join, publish, report, view};
 
 const GIB: u64 = 1 << 30;
 
@@ -128,6 +128,161 @@ fn a_drained_host_is_emptied_and_the_others_take_over() {
     let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
     state.containers.values().for_each(|container| *counts.entry(container.node_id).or_default() += 1);
     assert_eq!(counts.into_values().collect::<Vec<_>>(), [3, 3]);
+}
+
+/// What the detector says of a host whose containers shall go elsewhere.
+fn lose(state: &mut State, node_id: u32) {
+    let live = Live { state: HostState::Dead, is_lost: true, is_avoided: true, ..Live::default() };
+    state.live.insert(node_id, live);
+}
+
+fn serving(state: &State) -> usize {
+    state.containers.values().filter(|c| c.is_serving() && !state.is_lost(c.node_id)).count()
+}
+
+fn on_host(state: &State, node_id: u32) -> Vec<Arc<Container>> {
+    state.containers.values().filter(|c| c.node_id == node_id).cloned().collect()
+}
+
+fn first_host(state: &State) -> u32 {
+    *state.nodes.keys().next().expect("a host")
+}
+
+#[test]
+fn a_host_is_drained_without_one_container_fewer_in_service_at_any_step() {
+    let mut state = fleet();
+    (1..4).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(9, 0, None));
+    declare_service(&mut state, "single", service(1, 0, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    Arc::make_mut(state.nodes.get_mut(&first).expect("known")).availability = Availability::Drain;
+    for _ in 0..6 {
+        step(&mut state);
+        assert!(serving(&state) >= 10, "{} serve", serving(&state));
+        everyone_reports(&mut state);
+    }
+    assert!(on_host(&state, first).is_empty());
+    assert_eq!(state.containers.len(), 10);
+}
+
+#[test]
+fn a_drain_of_the_only_host_does_not_wait_for_room_that_is_nowhere() {
+    let mut state = fleet();
+    add_host(&mut state, 1);
+    declare_service(&mut state, "web", service(2, 0, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    Arc::make_mut(state.nodes.get_mut(&first).expect("known")).availability = Availability::Drain;
+    settle(&mut state);
+    assert!(on_host(&state, first).is_empty());
+    assert!(state.containers.values().all(|c| c.pending_reason.contains("not active (drain)")));
+}
+
+#[test]
+fn a_host_made_active_again_keeps_what_has_not_left() {
+    let mut state = fleet();
+    (1..3).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(4, 0, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    let availability = |state: &mut State, to| {
+        Arc::make_mut(state.nodes.get_mut(&first).expect("known")).availability = to;
+        step(state);
+    };
+    availability(&mut state, Availability::Drain);
+    availability(&mut state, Availability::Active);
+    settle(&mut state);
+    assert_eq!((on_host(&state, first).len(), state.containers.len()), (2, 4));
+    assert!(state.containers.values().all(|c| c.moving_since_ms.is_none()));
+}
+
+#[test]
+fn what_ran_on_a_lost_host_is_placed_elsewhere_under_its_name_with_another_address() {
+    let mut state = fleet();
+    (1..4).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(9, 0, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    let before = on_host(&state, first);
+    lose(&mut state, first);
+    step(&mut state);
+    assert!(on_host(&state, first).is_empty());
+    for old in &before {
+        let new = &state.containers[&old.name];
+        assert_ne!((new.ip, new.endpoint_id), (old.ip, old.endpoint_id));
+    }
+    check(&state);
+    assert_eq!(state.nodes[&first].leftovers.len(), 3);
+}
+
+#[test]
+fn a_host_that_comes_back_is_asked_for_nothing_it_had_and_its_addresses_rest_until_it_let_go() {
+    let mut state = fleet();
+    (1..3).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(4, 0, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    let old: BTreeSet<_> = on_host(&state, first).iter().filter_map(|c| c.ip).collect();
+    lose(&mut state, first);
+    step(&mut state);
+    state.live.insert(first, Live { state: HostState::Ready, generation: u64::MAX, ..Live::default() });
+    declare_service(&mut state, "more", service(120, 0, None));
+    step(&mut state);
+    assert!(on_host(&state, first).iter().all(|c| c.ip.is_none_or(|ip| !old.contains(&ip))), "addresses rest");
+    let nothing_of_it = Report { generation: u64::MAX, complete: true, ..Report::default() };
+    report::apply(&mut state, first, &nothing_of_it, 0);
+    assert!(state.nodes[&first].leftovers.is_empty());
+}
+
+#[test]
+fn what_fits_nowhere_else_stays_with_its_lost_host_and_says_why() {
+    let mut state = fleet();
+    (1..3).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(2, 3 * GIB, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    lose(&mut state, first);
+    step(&mut state);
+    let stranded = on_host(&state, first);
+    assert_eq!(stranded.len(), 1);
+    let shown = view::container(&state, &stranded[0]);
+    assert_eq!(shown.state, ContainerState::Failed);
+    let reason = shown.reason.expect("a reason");
+    assert!(reason.starts_with("its host h1 is dead: 0/2 hosts: 1 not ready (dead), 1 memory"), "{reason}");
+}
+
+#[test]
+fn a_dead_host_that_the_brake_holds_keeps_its_containers() {
+    let mut state = fleet();
+    (1..4).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(6, 0, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    let held = Live { state: HostState::Dead, is_avoided: true, reason: "held".into(), ..Live::default() };
+    state.live.insert(first, held);
+    step(&mut state);
+    assert_eq!(on_host(&state, first).len(), 2);
+    assert_eq!(view::service(&state, state.service("s", "web").expect("known")).running, 4);
+}
+
+#[test]
+fn new_connections_avoid_a_suspect_host_while_there_is_somebody_else() {
+    let mut state = fleet();
+    (1..3).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(2, 0, None));
+    declare_service(&mut state, "single", service(1, 0, None));
+    settle(&mut state);
+    let suspect = state.containers["s-single-1"].node_id;
+    report::host_state(&mut state, suspect, HostState::Suspect, 0);
+    let told = publish::assignment(&state, &publish::Shared::of(&state), suspect);
+    let here: Vec<_> = told.endpoints.iter().filter(|endpoint| endpoint.node_id == suspect).collect();
+    let state_of = |name: &str| {
+        let found = here.iter().find(|endpoint| endpoint.name.starts_with(name));
+        found.map(|endpoint| (endpoint.serving, endpoint.draining))
+    };
+    assert_eq!(state_of("s-web"), Some((false, true)), "avoided, and keeps its flows");
+    assert_eq!(state_of("s-single"), Some((true, false)), "there is nobody else");
 }
 
 #[test]
