@@ -1,6 +1,7 @@
 //! The assignment over the orchestrator's stream: the full set, then deltas chained by generation.
 //!
-//! What is held is stored before it is used, so a restarted agent goes on from it without an orchestrator.
+//! What is held is stored before it is used, so a restarted agent goes on from it without an orchestrator. What does
+//! not chain, is older than what is held, or is not valid, is refused and named; the last good one stays.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ struct Stream {
 enum Broken {
     /// Nobody there, or the connection was lost.
     Link(String),
-    /// A delta that does not start where we are, or an assignment that is not valid.
+    /// A delta that does not start where we are, or an assignment that is older or not valid.
     Chain(String),
 }
 
@@ -96,7 +97,7 @@ impl Stream {
 
     fn take(&mut self, update: Update) -> Result<(), String> {
         let next = match update.kind {
-            Some(UpdateKind::Full(assignment)) => full(assignment),
+            Some(UpdateKind::Full(assignment)) => full(self.held().as_deref(), assignment)?,
             Some(UpdateKind::Delta(delta)) => chained(self.held().as_deref(), delta)?,
             None => return Ok(()), // a kind this version does not know
         };
@@ -127,9 +128,17 @@ fn refusal(status: &tonic::Status) -> String {
     }
 }
 
-fn full(mut assignment: Assignment) -> Assignment {
+/// Generations only grow: a server that sends an older one has lost what was acknowledged, or is not the one we know.
+fn full(held: Option<&Held>, mut assignment: Assignment) -> Result<Assignment, String> {
+    let (theirs, ours) = (assignment.generation, held.map_or(0, |held| held.assignment.generation));
+    if theirs < ours {
+        return Err(format!(
+            "generation {theirs} is older than the one held, {ours}, and is refused: if the server's state was restored \
+             from a backup on purpose, `remuda leave` on this host and join again"
+        ));
+    }
     assignment.sort();
-    assignment
+    Ok(assignment)
 }
 
 fn chained(held: Option<&Held>, delta: Delta) -> Result<Assignment, String> {
@@ -142,6 +151,15 @@ fn chained(held: Option<&Held>, delta: Delta) -> Result<Assignment, String> {
 mod tests {
     use super::*;
     use crate::desired::tests::two_hosts;
+
+    #[test]
+    fn an_older_full_assignment_is_refused_and_one_of_the_same_age_is_taken() {
+        let held = Held { assignment: Assignment { generation: 7, ..two_hosts() }, synced: true };
+        let of = |generation| full(Some(&held), Assignment { generation, ..two_hosts() });
+        assert!(of(6).expect_err("older").starts_with("generation 6 is older than the one held, 7"));
+        assert_eq!([of(7).expect("the same").generation, of(8).expect("newer").generation], [7, 8]);
+        assert!(full(None, two_hosts()).is_ok());
+    }
 
     #[test]
     fn a_delta_is_applied_where_it_starts_and_refused_elsewhere() {
