@@ -8,8 +8,11 @@ use anyhow::Context;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::facts::{self, Uplinks};
+use crate::health::rota::Verdicts;
+use crate::health::{checks, commands, kept};
 use crate::kernel::{Kernel, KernelOptions};
 use crate::link::{self, Identity};
 use crate::names::Names;
@@ -32,6 +35,8 @@ pub struct Agent {
     pub node_id: u16,
     pub parts: Parts,
     pub shown: watch::Receiver<Arc<Shown>>,
+    /// What this host's checks of other hosts' containers have found.
+    pub checks: watch::Receiver<checks::Results>,
     pub requests: mpsc::Sender<Request>,
     /// None with a file source: there is nobody to tell.
     pub identity: Option<Arc<Identity>>,
@@ -90,15 +95,27 @@ async fn serve(
         Some(identity) => identity.node_id(),
         None => first_node_id(&mut assignments).await?,
     };
-    let parts = parts(options, uplinks, node_id, problems).await?;
+    let (verdicts, health) = watch::channel(kept::load(&options.data_dir));
+    let parts = parts(options, uplinks, node_id, problems, health).await?;
+    let (results, checks) = watch::channel(checks::Results::new());
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let (reconciler, shown) = Reconciler::new(parts.clone(), node_id, assignments, asked);
-    let agent = Agent { node_id, parts, shown, requests, identity: identity.clone(), answered: Arc::default() };
-    watch_and_work(options, uplinks, agent, reconciler, admin, identity).await;
+    let agent = Agent { node_id, parts, shown, checks, requests, identity: identity.clone(), answered: Arc::default() };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(checks::run(agent.shown.clone(), results));
+    let runtimes = agent.parts.runtimes.clone();
+    tasks.spawn(commands::run(agent.shown.clone(), runtimes, options.data_dir.clone(), verdicts));
+    watch_and_work(options, uplinks, agent, reconciler, admin, identity, tasks).await;
     Ok(())
 }
 
-async fn parts(options: &AgentOptions, uplinks: &Uplinks, node_id: u16, problems: Problems) -> anyhow::Result<Parts> {
+async fn parts(
+    options: &AgentOptions,
+    uplinks: &Uplinks,
+    node_id: u16,
+    problems: Problems,
+    health: watch::Receiver<Verdicts>,
+) -> anyhow::Result<Parts> {
     let kernel = KernelOptions { node_id, uplinks: uplinks.names.clone(), data_dir: options.data_dir.clone() };
     let kernel = Kernel::open(kernel).await.context("open the dataplane")?;
     let runtimes = Runtimes::open(&options.data_dir).await.context("find this host's containers")?;
@@ -109,6 +126,7 @@ async fn parts(options: &AgentOptions, uplinks: &Uplinks, node_id: u16, problems
         names: Arc::new(Mutex::new(Names::new(host_ips))),
         problems,
         uplinks: uplinks.names.clone(),
+        health,
     })
 }
 
@@ -127,8 +145,8 @@ async fn watch_and_work(
     reconciler: Reconciler,
     admin: UnixListener,
     identity: Option<Arc<Identity>>,
+    mut tasks: JoinSet<()>,
 ) {
-    let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(admin::serve(admin, agent.clone()));
     tasks.spawn(telemetry::serve(agent.clone()));
     if let Some(identity) = identity.clone() {
@@ -147,7 +165,9 @@ async fn watch_and_work(
 
 /// After leaving, the data directory holds no assignment, no identity and no socket any more.
 fn forget(options: &AgentOptions, identity: Option<&Identity>) {
-    let forgotten = stored::forget(&options.data_dir).and_then(|()| identity.map_or(Ok(()), Identity::forget));
+    let forgotten = stored::forget(&options.data_dir)
+        .and_then(|()| kept::forget(&options.data_dir))
+        .and_then(|()| identity.map_or(Ok(()), Identity::forget));
     if let Err(error) = forgotten {
         tracing::warn!("{}: {error}; remove it by hand", options.data_dir.display());
     }

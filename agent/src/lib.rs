@@ -3,7 +3,7 @@
 //! Reading order, which is the way of a decision: [`source`] (assignments come in) -> [`desired`] (what should be,
 //! as objects of this host) ; [`kernel`] and [`runtime`] -> [`observed`] (what is) ; [`plan`] (the difference, as
 //! [`action`]s in publishing order) -> [`kernel`], [`runtime`], [`names`] (done, one by one, by [`reconcile`]) ->
-//! [`status`], told by [`link`]. Around it: [`agent`] (from first check to last signal), [`preflight`], [`facts`],
+//! [`status`], told by [`link`], with what [`health`] finds out. Around it: [`agent`] (from first check to last signal), [`preflight`], [`facts`],
 //! [`admin`], [`telemetry`].
 //!
 //! `desired`, `observed`, `plan` and `action` are pure: no clock, no randomness, no I/O. `kernel` and `runtime` never
@@ -16,6 +16,7 @@ pub mod desired;
 mod durable;
 pub mod facts;
 mod failures;
+pub mod health;
 pub mod kernel;
 pub mod link;
 pub mod names;

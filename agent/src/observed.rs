@@ -53,6 +53,26 @@ pub struct Unit {
     pub exited_ms: u64,
     /// Set for `managed` units that are wired to the overlay at this moment.
     pub plugged: bool,
+    /// What its health command says of this start of it; nothing yet without one.
+    pub health: Health,
+}
+
+/// Of one start of a unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Health {
+    pub verdict: Verdict,
+    /// Why it is unhealthy, with the last line the command said.
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It has not passed yet, nor failed often enough.
+    #[default]
+    Initializing,
+    Healthy,
+    Unhealthy,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use crate::action::Action;
 use crate::desired::{Desired, desired};
 use crate::failures::Failures;
+use crate::health::rota::{Verdicts, join};
 use crate::kernel::Kernel;
 use crate::names::Names;
 use crate::observed::{Observed, Unit, UnitState};
@@ -59,6 +60,8 @@ pub struct Parts {
     pub names: Arc<Mutex<Names>>,
     pub problems: Problems,
     pub uplinks: Vec<String>,
+    /// How units with a health command are.
+    pub health: watch::Receiver<Verdicts>,
 }
 
 /// The loop's own memory.
@@ -114,12 +117,14 @@ impl Reconciler {
     /// Runs until every sender of requests is gone, or until it has left the fleet.
     pub async fn run(mut self) -> Ended {
         let mut units = self.parts.runtimes.changes();
+        let mut health = self.parts.health.clone();
         loop {
             let again_ms = self.settle().await;
             let wait = again_ms.map_or(LOOK_EVERY, |ms| Duration::from_millis(ms.saturating_sub(now_ms())));
             tokio::select! {
                 Ok(()) = self.assignments.changed() => {}
                 Ok(()) = units.changed() => {}
+                Ok(()) = health.changed() => {}
                 () = tokio::time::sleep(wait.min(LOOK_EVERY)) => {}
                 request = self.requests.recv() => match request {
                     Some(Request::Leave(reply)) => {
@@ -183,7 +188,8 @@ impl Reconciler {
 
     async fn round(&mut self) -> Result<Round, String> {
         let Some(whole) = self.current.desired.clone() else { return Ok(Round::Settled(None)) };
-        let units = self.parts.runtimes.observe().await;
+        let mut units = self.parts.runtimes.observe().await;
+        join(&mut units, &self.parts.health.borrow());
         let unlisted = whole.unlisted(&units);
         let desired = whole.without(&unlisted, &units);
         let observed = self.observe(units, &unlisted).await?;
@@ -304,6 +310,7 @@ impl Reconciler {
             backends: BTreeMap::new(),
             frontends: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            checks: BTreeMap::new(),
             ..Desired::clone(&desired)
         };
         self.current.desired = Some(Arc::new(nothing));

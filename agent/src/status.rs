@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use remuda_api::link::ContainerStatus;
 
 use crate::desired::{Desired, DesiredUnit};
-use crate::observed::{Unit, UnitState};
+use crate::observed::{Unit, UnitState, Verdict};
 use crate::plan::comes_back;
 
 /// One status per container that is wanted here or still exists here, by name.
@@ -29,6 +29,13 @@ fn status(name: &str, desired: Option<&DesiredUnit>, unit: Option<&Unit>, failin
         ((state, reason), Some(failing)) if reason.is_empty() => (state, failing.clone()),
         (told, _) => told,
     };
+    let asked = unit.filter(|_| desired.is_some_and(|desired| desired.health_command.is_some()));
+    let (health, reason) = match (state, asked.map(|unit| &unit.health)) {
+        ("running", Some(health)) => {
+            (verdict(health.verdict), if reason.is_empty() { health.reason.clone() } else { reason })
+        }
+        _ => (health(state), reason),
+    };
     let pid = match unit.map(|unit| &unit.state) {
         Some(UnitState::Running { pid } | UnitState::Stopping { pid }) => *pid,
         _ => 0,
@@ -39,7 +46,7 @@ fn status(name: &str, desired: Option<&DesiredUnit>, unit: Option<&Unit>, failin
     };
     ContainerStatus {
         name: name.to_owned(),
-        health: health(state).to_owned(),
+        health: health.to_owned(),
         state: state.to_owned(),
         reason,
         pid,
@@ -71,10 +78,18 @@ fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>) -> (&'static str, S
     }
 }
 
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Initializing => "initializing",
+        Verdict::Healthy => "healthy",
+        Verdict::Unhealthy => "unhealthy",
+    }
+}
+
 /// Without a check, running is healthy.
 fn health(state: &str) -> &'static str {
     match state {
-        "running" | "stopping" | "complete" => "healthy",
+        "running" | "draining" | "stopping" | "complete" => "healthy",
         "failed" => "unhealthy",
         _ => "initializing",
     }
@@ -98,7 +113,10 @@ pub fn rfc3339(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use remuda_api::health::HealthCommand;
+
     use super::*;
+    use crate::observed::Health;
 
     #[test]
     fn times_are_shown_as_rfc_3339() {
@@ -117,11 +135,40 @@ mod tests {
             started_ms: 1,
             exited_ms: 2,
             plugged: false,
+            health: Health::default(),
         };
         let assignment = crate::desired::tests::two_hosts();
         let mut wanted = crate::desired::desired(&assignment, &[]).expect("valid").units["shop-web-1"].clone();
         assert_eq!(state(Some(&wanted), Some(&unit)).0, "failed");
         wanted.restart = crate::desired::Restart::OnFailure;
         assert_eq!(state(Some(&wanted), Some(&unit)).0, "complete");
+    }
+
+    #[test]
+    fn the_health_of_a_running_container_is_what_its_command_says() {
+        let mut assignment = crate::desired::tests::two_hosts();
+        assignment.containers[0].health_command = Some(HealthCommand::new(vec!["true".into()]));
+        let desired = crate::desired::desired(&assignment, &[]).expect("valid");
+        let told = |verdict: Verdict, reason: &str| {
+            let unit = Unit {
+                name: "shop-web-1".into(),
+                spec_revision: 1,
+                ip: None,
+                state: UnitState::Running { pid: 9 },
+                restarts: 0,
+                started_ms: 1,
+                exited_ms: 0,
+                plugged: true,
+                health: Health { verdict, reason: reason.into() },
+            };
+            let units = BTreeMap::from([(unit.name.clone(), unit)]);
+            let status = statuses(&desired, &units, &BTreeMap::new()).remove(0);
+            (status.state, status.health, status.reason)
+        };
+        let words = |state: &str, health: &str, reason: &str| (state.to_owned(), health.to_owned(), reason.to_owned());
+        assert_eq!(told(Verdict::Initializing, ""), words("running", "initializing", ""));
+        assert_eq!(told(Verdict::Healthy, ""), words("running", "healthy", ""));
+        let reason = "healthcheck exited with code 1";
+        assert_eq!(told(Verdict::Unhealthy, reason), words("running", "unhealthy", reason));
     }
 }

@@ -48,6 +48,7 @@ impl Checker {
         self.unique("endpoints", "name", assignment.endpoints.iter().map(|r| &r.name));
         let own_ips = assignment.endpoints.iter().filter(|r| !r.host_network && !r.ip.is_empty()).map(|r| &r.ip);
         self.unique("endpoints", "ip", own_ips);
+        self.unique("checks", "endpoint_id", assignment.checks.iter().map(|r| r.endpoint_id));
         self.unique("containers", "name", assignment.containers.iter().map(|r| &r.name));
         let ips = assignment.containers.iter().map(|r| &r.ip).filter(|ip| !ip.is_empty());
         self.unique("containers", "ip", ips);
@@ -97,6 +98,14 @@ impl Record<'_> {
         }
         self.problem(field, format!("is {value}: allowed are {} to {}", range.start(), range.end()));
         *range.start()
+    }
+
+    /// A time that must pass.
+    pub(super) fn positive(&mut self, field: &'static str, value_ms: u64) -> u64 {
+        if value_ms == 0 {
+            self.problem(field, "is 0: write milliseconds, at least 1");
+        }
+        value_ms.max(1)
     }
 
     pub(super) fn node_id(&mut self, field: &'static str, value: u32) -> u16 {

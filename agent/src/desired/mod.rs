@@ -4,6 +4,7 @@
 //! and the caller keeps the last good one.
 
 mod check;
+mod checks;
 mod frontends;
 mod units;
 
@@ -12,10 +13,13 @@ use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
 use remuda_api::assignment::Assignment;
+use remuda_api::health::HealthCommand;
 
 use crate::action::{Backend, Frontend, FrontendKey, HostConfig, Node, Plug, Route, UnitSpec};
-use crate::observed::{Unit, UnitState};
+use crate::observed::{Unit, UnitState, Verdict};
 use check::Checker;
+
+pub use checks::Check;
 
 /// Everything this host should hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +34,8 @@ pub struct Desired {
     pub frontends: BTreeMap<FrontendKey, Frontend>,
     /// Endpoint ids of this host's units.
     pub endpoints: BTreeMap<String, u32>,
+    /// Containers whose health this host checks from outside, by endpoint id.
+    pub checks: BTreeMap<u32, Check>,
 }
 
 /// A unit this host should run, and how it ends and comes back.
@@ -43,6 +49,8 @@ pub struct DesiredUnit {
     pub stop_signal: String,
     pub grace_ms: u64,
     pub restart: Restart,
+    /// Run inside it; until it passes, the unit takes no new flows.
+    pub health_command: Option<HealthCommand>,
 }
 
 /// When a unit that ended is started again.
@@ -73,6 +81,7 @@ pub fn desired(assignment: &Assignment, uplinks: &[String]) -> Result<Desired, V
     let backends = frontends::backends(assignment, &nodes, &mut check);
     let frontends = frontends::frontends(assignment, &backends, &mut check);
     let units = units::units(assignment, &host, &mut check);
+    let checks = checks::checks(assignment, &mut check);
     check.done()?;
     Ok(Desired {
         generation: assignment.generation,
@@ -83,17 +92,19 @@ pub fn desired(assignment: &Assignment, uplinks: &[String]) -> Result<Desired, V
         backends,
         frontends,
         endpoints: assignment.containers.iter().map(|c| (c.name.clone(), c.endpoint_id)).collect(),
+        checks,
     })
 }
 
 impl Desired {
-    /// Endpoints of this host that take no new flows, whatever the fleet still believes: their unit does not run, or
-    /// is about to be stopped or replaced.
+    /// Endpoints of this host that take no new flows, whatever the fleet still believes: their unit does not run, is
+    /// about to be stopped or replaced, or has a health command that does not pass.
     pub fn unlisted(&self, units: &BTreeMap<String, Unit>) -> BTreeSet<u32> {
         let serves = |name: &String| {
             let (Some(wanted), Some(unit)) = (self.units.get(name), units.get(name)) else { return false };
             let is_current = !wanted.stop && unit.spec_revision == wanted.spec.spec_revision;
-            is_current && matches!(unit.state, UnitState::Running { .. })
+            let is_well = wanted.health_command.is_none() || unit.health.verdict == Verdict::Healthy;
+            is_current && is_well && matches!(unit.state, UnitState::Running { .. })
         };
         self.endpoints.iter().filter(|(name, id)| **id != 0 && !serves(name)).map(|(_, id)| *id).collect()
     }

@@ -1,5 +1,5 @@
 use remuda_api::assignment::{
-    Container, Endpoint, Environment, Fleet, Node as NodeRecord, Service, ServicePort as Port,
+    Check as CheckRecord, Container, Endpoint, Environment, Fleet, Node as NodeRecord, Service, ServicePort as Port,
 };
 
 use super::*;
@@ -131,7 +131,8 @@ fn a_host_port_leads_to_its_own_container_only() {
 fn web_1(state: UnitState, spec_revision: u64) -> BTreeMap<String, Unit> {
     let (name, ip) = ("shop-web-1".to_owned(), None);
     let (restarts, started_ms, exited_ms, plugged) = (0, 1, 0, true);
-    let unit = Unit { name: name.clone(), spec_revision, ip, state, restarts, started_ms, exited_ms, plugged };
+    let health = crate::observed::Health::default();
+    let unit = Unit { name: name.clone(), spec_revision, ip, state, restarts, started_ms, exited_ms, plugged, health };
     BTreeMap::from([(name, unit)])
 }
 
@@ -208,4 +209,71 @@ fn two_frontends_of_one_port_or_one_id_are_refused() {
 fn an_empty_assignment_is_refused_in_words() {
     let refusals = refusals(&Assignment::default());
     assert!(refusals.contains(&"assignment: `fleet` is missing".to_owned()), "{refusals:?}");
+}
+
+#[test]
+fn checks_without_time_port_or_count_are_refused_by_field() {
+    let mut assignment = two_hosts();
+    let check = |endpoint_id: u32| CheckRecord {
+        endpoint_id,
+        container: "shop-web-2".into(),
+        ip: "10.42.2.2".into(),
+        port: 80,
+        interval_ms: 2000,
+        timeout_ms: 2000,
+        rise: 2,
+        fall: 3,
+        ..CheckRecord::default()
+    };
+    assignment.checks = vec![check(12)];
+    assert_eq!(ok(&assignment).checks[&12].target.to_string(), "10.42.2.2:80");
+    let bad = CheckRecord { port: 0, interval_ms: 0, timeout_ms: 0, rise: 0, fall: 0, ..check(12) };
+    assignment.checks = vec![CheckRecord { request_line: "GET / HTTP/1.0\r\nX: y".into(), ..bad }, check(12)];
+    let expected = [
+        "checks: `endpoint_id` 12 occurs twice",
+        "check of shop-web-2: `request_line` holds a control character: it must be one line",
+        "check of shop-web-2: `port` is 0: allowed are 1 to 65535",
+        "check of shop-web-2: `interval_ms` is 0: write milliseconds, at least 1",
+        "check of shop-web-2: `timeout_ms` is 0: write milliseconds, at least 1",
+        "check of shop-web-2: `rise` is 0: allowed are 1 to 4294967295",
+        "check of shop-web-2: `fall` is 0: allowed are 1 to 4294967295",
+    ];
+    assert_eq!(refusals(&assignment), expected);
+}
+
+#[test]
+fn a_health_command_that_runs_nothing_or_never_ends_is_refused_by_field() {
+    let mut assignment = two_hosts();
+    assignment.containers[0].health_command =
+        Some(HealthCommand { timeout_ms: 0, retries: 0, ..HealthCommand::new(vec![]) });
+    let expected = [
+        "container shop-web-1: `health_command.argv` is empty: name the program to run",
+        "container shop-web-1: `health_command.timeout_ms` is 0: write milliseconds, at least 1",
+        "container shop-web-1: `health_command.retries` is 0: allowed are 1 to 4294967295",
+    ];
+    assert_eq!(refusals(&assignment), expected);
+}
+
+#[test]
+fn a_unit_whose_health_command_does_not_pass_takes_no_new_flows() {
+    let mut assignment = two_hosts();
+    assignment.containers[0].health_command = Some(HealthCommand::new(words(&["true"])));
+    let desired = ok(&assignment);
+    let with = |verdict: Verdict| {
+        let unit = Unit {
+            name: "shop-web-1".into(),
+            spec_revision: 1,
+            ip: Some(Ipv4Addr::new(10, 42, 1, 2)),
+            state: UnitState::Running { pid: 9 },
+            restarts: 0,
+            started_ms: 1,
+            exited_ms: 0,
+            plugged: true,
+            health: crate::observed::Health { verdict, reason: String::new() },
+        };
+        desired.unlisted(&BTreeMap::from([(unit.name.clone(), unit)]))
+    };
+    assert_eq!(with(Verdict::Initializing), BTreeSet::from([11]));
+    assert_eq!(with(Verdict::Unhealthy), BTreeSet::from([11]));
+    assert_eq!(with(Verdict::Healthy), BTreeSet::new());
 }

@@ -6,6 +6,7 @@ use remuda_api::assignment::{Assignment, Container};
 use remuda_api::names::ZONE;
 
 use super::check::{Checker, Record};
+use super::checks;
 use super::{DesiredUnit, Restart};
 use crate::action::{HostConfig, Plug, UnitSpec};
 
@@ -33,6 +34,9 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
         mtu: host.endpoint_mtu,
         no_egress: container.internal || host.no_egress,
     });
+    if let Some(command) = &container.health_command {
+        checks::command(command, at);
+    }
     let restarts = [("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
     DesiredUnit {
         plug,
@@ -40,6 +44,7 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
         stop_signal: or_else(&container.stop_signal, STOP_SIGNAL),
         grace_ms: container.stop_grace_ms,
         restart: at.word("restart", or_else(&container.restart, "always").as_str(), &restarts, Restart::Always),
+        health_command: container.health_command.clone(),
         spec: UnitSpec {
             name: container.name.clone(),
             spec_revision: container.spec_revision,

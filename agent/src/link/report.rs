@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use remuda_api::link::{ContainerStatus, HostFacts, REPORT_INTERVAL_MS, Report};
+use remuda_api::link::{CheckResult, ContainerStatus, HostFacts, REPORT_INTERVAL_MS, Report};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -39,6 +39,7 @@ async fn feed(send: mpsc::Sender<Report>, mut agent: Agent, facts: impl Fn() -> 
     let mut next_facts = tokio::time::Instant::now();
     loop {
         let mut report = told.report(&agent.shown.borrow_and_update(), agent.parts.problems.lines());
+        told.add_checks(&mut report, &agent.checks.borrow_and_update());
         if next_facts <= tokio::time::Instant::now() {
             next_facts += FACTS_INTERVAL;
             let facts = facts.clone();
@@ -50,6 +51,7 @@ async fn feed(send: mpsc::Sender<Report>, mut agent: Agent, facts: impl Fn() -> 
         tokio::select! {
             _ = tick.tick() => {}
             changed = agent.shown.changed() => if changed.is_err() { return },
+            changed = agent.checks.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -59,6 +61,7 @@ async fn feed(send: mpsc::Sender<Report>, mut agent: Agent, facts: impl Fn() -> 
 struct Told {
     is_complete: bool,
     containers: BTreeMap<String, ContainerStatus>,
+    checks: BTreeMap<u32, CheckResult>,
     facts: Option<HostFacts>,
 }
 
@@ -74,6 +77,16 @@ impl Told {
         Report { generation: shown.generation, containers, gone, complete, problems, ..Report::default() }
     }
 
+    /// Those whose result is news; all with a complete report.
+    fn add_checks(&mut self, report: &mut Report, now: &BTreeMap<u32, CheckResult>) {
+        if report.complete {
+            self.checks.clear();
+        }
+        let news = now.values().filter(|result| self.checks.get(&result.endpoint_id) != Some(result));
+        report.checks = news.cloned().collect();
+        self.checks = now.clone();
+    }
+
     fn changed_facts(&mut self, facts: Option<HostFacts>) -> Option<HostFacts> {
         let changed = facts.filter(|facts| self.facts.as_ref() != Some(facts));
         self.facts = changed.clone().or(self.facts.take());
@@ -83,6 +96,8 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
+    use remuda_api::link::CheckOutcome;
+
     use super::*;
 
     fn shown(states: &[(&str, &str)]) -> Shown {
@@ -112,5 +127,24 @@ mod tests {
         );
         let third = told.report(&shown(&[("a", "failed")]), vec![]);
         assert_eq!((third.containers.len(), third.gone.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_check_is_told_when_its_result_is_news_and_with_a_complete_report() {
+        let found = |outcome: CheckOutcome| {
+            let result = CheckResult { endpoint_id: 7, outcome: outcome.into(), reason: String::new() };
+            BTreeMap::from([(7, result)])
+        };
+        let mut told = Told::default();
+        let mut said = |complete: bool, outcome: CheckOutcome| {
+            let mut report = Report { complete, ..Report::default() };
+            told.add_checks(&mut report, &found(outcome));
+            report.checks.len()
+        };
+        let (passing, failing) = (CheckOutcome::Passing, CheckOutcome::Failing);
+        assert_eq!(
+            [said(false, passing), said(false, passing), said(true, passing), said(false, failing)],
+            [1, 0, 1, 1]
+        );
     }
 }

@@ -66,6 +66,7 @@ pub(crate) fn wait_ms(ends: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observed::Health;
 
     const WEB: &str = "shop-web-1";
 
@@ -79,6 +80,7 @@ mod tests {
             started_ms,
             exited_ms,
             plugged: false,
+            health: Health::default(),
         };
         BTreeMap::from([(WEB.to_owned(), unit)])
     }

@@ -6,7 +6,7 @@ use remuda_api::assignment::Assignment;
 use super::*;
 use crate::desired::desired;
 use crate::desired::tests::two_hosts;
-use crate::observed::{Unit, UnitState};
+use crate::observed::{Health, Unit, UnitState};
 
 const WEB: &str = "shop-web-1";
 const NOW_MS: u64 = 1_000_000;
@@ -30,6 +30,7 @@ fn model(observed: &mut Observed, action: &Action) {
                 started_ms: 0,
                 exited_ms: 0,
                 plugged: false,
+                health: Health::default(),
             };
             observed.units.insert(spec.name, unit);
         }

@@ -25,7 +25,7 @@ pub use self::logs::{LogChunk, Stream};
 use self::protocol::{Answer, Request, State, file};
 pub use self::session::{ExecInput, ExecOutput, ExecSession};
 use crate::action::{Action, UnitSpec};
-use crate::observed::Unit;
+use crate::observed::{Health, Unit};
 
 /// Units of holders that were killed leave their logs behind for this long.
 const DEAD_UNIT_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
@@ -121,7 +121,13 @@ impl Runtimes {
         terminal: Option<(u16, u16)>,
     ) -> Result<ExecSession, RuntimeError> {
         let holder = Holder::at(&self.dir(name)?);
-        session::open(&holder, argv, terminal).await.map_err(|reason| RuntimeError::new(name, reason))
+        session::open(&holder, argv, terminal, false).await.map_err(|reason| RuntimeError::new(name, reason))
+    }
+
+    /// ... and kills it with all it started when the session is dropped: for commands nobody waits for any more.
+    pub async fn check(&self, name: &str, argv: &[String]) -> Result<ExecSession, RuntimeError> {
+        let holder = Holder::at(&self.dir(name)?);
+        session::open(&holder, argv, None, true).await.map_err(|reason| RuntimeError::new(name, reason))
     }
 
     async fn create(&self, spec: &UnitSpec) -> Result<(), RuntimeError> {
@@ -246,6 +252,7 @@ impl Held {
             started_ms: self.state.started_ms,
             exited_ms: self.state.exited_ms,
             plugged: is_plugged(self.state.holder_pid, self.spec.ip),
+            health: Health::default(),
         }
     }
 }

@@ -32,6 +32,9 @@ pub(crate) enum Request {
     Exec {
         argv: Vec<String>,
         terminal: Option<(u16, u16)>,
+        /// Closing it kills the command and what it started instead.
+        #[serde(default)]
+        kill_on_close: bool,
     },
     /// Ends the holder and everything it holds.
     Quit,

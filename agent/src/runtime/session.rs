@@ -48,10 +48,11 @@ pub(super) async fn open(
     holder: &Holder,
     argv: &[String],
     terminal: Option<(u16, u16)>,
+    kill_on_close: bool,
 ) -> Result<ExecSession, String> {
     let does_not_answer = |e: io::Error| format!("its holder does not answer: {e}");
     let mut stream = holder.connect().await.map_err(does_not_answer)?;
-    send(&stream, &Request::Exec { argv: argv.to_vec(), terminal }).await.map_err(does_not_answer)?;
+    send(&stream, &Request::Exec { argv: argv.to_vec(), terminal, kill_on_close }).await.map_err(does_not_answer)?;
     let mut lines = Lines::default();
     let (answer, descriptors) = lines.next(&mut stream).await.map_err(does_not_answer)?;
     match answer {

@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 
+use super::init::Hangup;
 use super::process::{Process, Program, close_streams, connect};
 use super::{Unit, init, words};
 
@@ -27,6 +28,7 @@ pub(super) fn start(
     process: &Process,
     argv: &[String],
     terminal: Option<(u16, u16)>,
+    kill_on_close: bool,
 ) -> Result<Session, String> {
     let program = Program::of(unit, argv, terminal.is_some())?;
     let namespaces = namespaces_of(process.init)?;
@@ -37,7 +39,7 @@ pub(super) fn start(
     match unsafe { fork() }.map_err(|e| words("fork", e.into()))? {
         ForkResult::Child => {
             drop((permit, failure));
-            std::process::exit(enter(&program, namespaces, streams, go, report))
+            std::process::exit(enter(&program, namespaces, streams, go, report, kill_on_close))
         }
         ForkResult::Parent { child } => {
             drop((go, report));
@@ -115,6 +117,7 @@ fn enter(
     streams: Streams,
     mut go: PipeReader,
     mut report: PipeWriter,
+    kill_on_close: bool,
 ) -> i32 {
     let mut byte = [0];
     if go.read(&mut byte).unwrap_or(0) == 0 {
@@ -142,7 +145,7 @@ fn enter(
             drop((streams, report, namespaces));
             // Nor the holder's: another session's connection kept open here would not look closed.
             close_streams();
-            init::wait_for(child)
+            init::wait_for(child, if kill_on_close { Hangup::Kills } else { Hangup::IsPassedOn })
         }
         Err(e) => {
             let _ = report.write_all(words("fork", e.into()).as_bytes());

@@ -5,9 +5,17 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+/// What SIGHUP means to the one that waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hangup {
+    IsPassedOn,
+    /// Nobody waits for the workload any more: it is killed, and so is everything in its session's first group.
+    Kills,
+}
+
 /// Waits for `workload`; the caller must be process 1 with all signals blocked. Returns its code as a shell shows it.
 /// Whatever else still runs is killed by the kernel when process 1 ends.
-pub(super) fn wait_for(workload: Pid) -> i32 {
+pub(super) fn wait_for(workload: Pid, hangup: Hangup) -> i32 {
     let signals = SigSet::all();
     loop {
         match signals.wait() {
@@ -15,6 +23,11 @@ pub(super) fn wait_for(workload: Pid) -> i32 {
                 if let Some(code) = reap(workload) {
                     return code;
                 }
+            }
+            Ok(Signal::SIGHUP) if hangup == Hangup::Kills => {
+                // The group is not there until the workload has made its session.
+                let _ = kill(Pid::from_raw(-workload.as_raw()), Signal::SIGKILL);
+                let _ = kill(workload, Signal::SIGKILL);
             }
             // The workload may be gone at this moment; its SIGCHLD follows.
             Ok(signal) => drop(kill(workload, signal)),

@@ -204,7 +204,7 @@ fn first_process(
         Ok(ForkResult::Parent { child }) => {
             drop((output, report));
             close_streams();
-            init::wait_for(child)
+            init::wait_for(child, init::Hangup::IsPassedOn)
         }
         Err(e) => {
             let _ = report.write_all(words("fork", e.into()).as_bytes());

@@ -198,8 +198,8 @@ impl Server {
         };
         for request in requests {
             let answer = match request {
-                Ok(Request::Exec { argv, terminal }) => {
-                    self.exec(index, &argv, terminal);
+                Ok(Request::Exec { argv, terminal, kill_on_close }) => {
+                    self.exec(index, &argv, terminal, kill_on_close);
                     continue;
                 }
                 Ok(request) => self.answer(index, request),
@@ -293,9 +293,9 @@ impl Server {
         }
     }
 
-    fn exec(&mut self, index: usize, argv: &[String], terminal: Option<(u16, u16)>) {
+    fn exec(&mut self, index: usize, argv: &[String], terminal: Option<(u16, u16)>, kill_on_close: bool) {
         let session = match &self.process {
-            Some(process) => exec::start(&self.unit, process, argv, terminal),
+            Some(process) => exec::start(&self.unit, process, argv, terminal, kill_on_close),
             None => Err(format!("{} is not running", self.unit.spec.name)),
         };
         let Some(connection) = self.connections.get_mut(index) else { return };
