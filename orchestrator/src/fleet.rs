@@ -5,20 +5,22 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use remuda_api::link::Report;
 use remuda_api::resource::HostState;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::now_ms;
-use crate::lease::{self, Leases};
+use crate::liveness::{self, Liveness};
 use crate::orders::Orders;
 use crate::pki::Ca;
 use crate::publish::Shared;
 use crate::reconcile;
-use crate::state::{Live, State};
+use crate::state::{Live, Loss, Node, State};
 use crate::store::{Store, StoreError};
-use crate::{persist, report};
+use crate::streams::Streams;
+use crate::{detector, persist, report};
 
 /// Reports waiting to be written: more than this and agents wait for us.
 const REPORTS_BACKLOG: usize = 1_024;
@@ -37,7 +39,8 @@ pub struct Fleet {
     pub ca: Ca,
     /// `ADDR:PORT` that new hosts dial.
     pub address: String,
-    pub leases: Leases,
+    pub liveness: Liveness,
+    pub streams: Streams,
     pub orders: Orders,
 }
 
@@ -53,10 +56,14 @@ pub enum ChangeError<E> {
 
 impl Fleet {
     /// The fleet of this store; hosts it knows are suspect until they report.
-    pub async fn open(store: Arc<dyn Store>, ca: Ca, address: String) -> Result<Arc<Fleet>, StoreError> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        ca: Ca,
+        address: String,
+        control_lost_timeout: Duration,
+    ) -> Result<Arc<Fleet>, StoreError> {
         let state = with_live(persist::read(store.load().await?)?, |_| None);
-        let leases = Leases::default();
-        state.nodes.keys().for_each(|node_id| leases.renew(*node_id));
+        let liveness = Liveness::of(&state, control_lost_timeout);
         let (reports, queue) = mpsc::channel(REPORTS_BACKLOG);
         let fleet = Arc::new(Fleet {
             store,
@@ -67,11 +74,12 @@ impl Fleet {
             refusals: Mutex::new((0, 0)),
             ca,
             address,
-            leases,
+            liveness,
+            streams: Streams::default(),
             orders: Orders::default(),
         });
         tokio::spawn(write_reports(Arc::downgrade(&fleet), queue));
-        tokio::spawn(lease::watch(Arc::downgrade(&fleet)));
+        tokio::spawn(liveness::watch(Arc::downgrade(&fleet)));
         Ok(fleet)
     }
 
@@ -116,7 +124,7 @@ impl Fleet {
         });
         let (is_removed, _) = removed.await?;
         self.orders.disconnect(node_id);
-        self.leases.forget(node_id);
+        self.streams.forget(node_id);
         Ok(is_removed)
     }
 
@@ -195,8 +203,13 @@ impl Fleet {
 }
 
 fn with_live(mut state: State, known: impl Fn(u32) -> Option<Live>) -> State {
-    let fresh = || Live { state: HostState::Suspect, ..Live::default() };
-    state.live = state.nodes.keys().map(|id| (*id, known(*id).unwrap_or_else(fresh))).collect();
+    let fresh = |node: &Node| Live {
+        state: HostState::Suspect,
+        is_lost: node.loss == Loss::Lost,
+        reason: detector::AWAITED.into(),
+        ..Live::default()
+    };
+    state.live = state.nodes.iter().map(|(id, node)| (*id, known(*id).unwrap_or_else(|| fresh(node)))).collect();
     state
 }
 
@@ -214,7 +227,7 @@ async fn write_reports(fleet: std::sync::Weak<Fleet>, mut queue: mpsc::Receiver<
         if let Err(error) = outcome.await {
             // Their streams end, and each agent says everything again when it has reconnected.
             tracing::error!(%error, "reports could not be written");
-            hosts.iter().for_each(|node_id| fleet.leases.restart(*node_id));
+            hosts.iter().for_each(|node_id| fleet.streams.restart(*node_id));
         }
     }
 }

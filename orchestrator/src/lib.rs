@@ -5,24 +5,26 @@
 //! - [`accept`]: whether a wish may be; [`declare`]: the wish written into the state
 //! - [`reconcile`]: what follows from it, with [`place`] (which host) and [`alloc`] (which numbers and addresses)
 //! - [`publish`]: what each host is told; [`report`]: what each host says; [`join`], [`facts`]: who becomes one; [`view`]: what people see
-//! - [`fleet`]: the one place where the state changes; [`lease`]: who is there; [`orders`]: logs, exec, look-ups
+//! - [`fleet`]: the one place where the state changes; [`orders`]: logs, exec, look-ups
+//! - [`detector`]: which hosts live; [`liveness`]: what it is fed with, and its verdicts written; [`streams`]: reports' streams
 //! - [`pki`]: who may talk to whom; [`listen`]: the port; [`link`]: agents; [`http`]: people
 //! - [`server`]: all of it as `remuda server`
 //!
-//! `accept`, `alloc`, `declare`, `place`, `publish`, `reconcile`, `report`, `join` and `view` are pure: state, time
+//! `accept`, `alloc`, `declare`, `detector`, `place`, `publish`, `reconcile`, `report`, `join` and `view` are pure: state, time
 //! and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
 
 pub mod accept;
 pub mod alloc;
 pub mod clock;
 pub mod declare;
+pub mod detector;
 pub mod facts;
 pub mod fleet;
 pub mod http;
 pub mod join;
-pub mod lease;
 pub mod link;
 pub mod listen;
+pub mod liveness;
 pub mod orders;
 pub mod persist;
 pub mod pki;
@@ -33,6 +35,7 @@ pub mod report;
 pub mod server;
 pub mod state;
 pub mod store;
+pub mod streams;
 pub mod view;
 
 pub use server::{Ready, Server, ServerOptions, run, start};

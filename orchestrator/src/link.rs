@@ -112,14 +112,14 @@ impl AgentLink for Link {
     async fn report(&self, request: Request<Streaming<Report>>) -> Result<Response<ReportEnd>, Status> {
         let node_id = self.authorise(&request)?;
         let mut reports = request.into_inner();
-        let restart = self.fleet.leases.connect(node_id);
+        let restart = self.fleet.streams.connect(node_id);
         loop {
             let report = tokio::select! {
                 next = reports.message() => next?,
                 () = restart.notified() => return Err(Status::aborted("report again from the start")),
             };
             let Some(report) = report else { return Ok(Response::new(ReportEnd {})) };
-            self.fleet.leases.renew(node_id);
+            self.fleet.liveness.reported(node_id, &report);
             if says_something(&self.fleet.state(), node_id, &report) {
                 self.fleet.report(node_id, report).await;
             }

@@ -7,7 +7,7 @@ use remuda_api::link::{ContainerStatus, HostFacts, Report};
 use remuda_api::resource::{ContainerState, HostState};
 
 use crate::facts;
-use crate::state::{Container, Stage, State};
+use crate::state::{Container, Live, Loss, Node, Stage, State};
 
 /// Longest text of a host's that is kept: a reason is a sentence.
 const TEXT_MAX_BYTES: usize = 1_024;
@@ -30,23 +30,52 @@ pub fn apply(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
     update_host(state, node_id, report, now_ms);
 }
 
-/// A new verdict about a host, when the lease gives one.
-pub fn host_state(state: &mut State, node_id: u32, verdict: HostState, now_ms: u64) {
+/// How a host stands: a verdict of the failure detector ([`crate::detector`]), or of the host's own report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub state: HostState,
+    pub loss: Loss,
+    /// Empty = it is ready.
+    pub reason: String,
+}
+
+impl Standing {
+    pub const READY: Standing = Standing { state: HostState::Ready, loss: Loss::None, reason: String::new() };
+
+    /// It is what the records say already.
+    pub fn is_held_by(&self, node: &Node, live: &Live) -> bool {
+        (self.state, self.loss, &self.reason) == (live.state, node.loss, &live.reason)
+    }
+}
+
+/// Writes how a host stands: the one place that does.
+pub fn host_state(state: &mut State, node_id: u32, standing: Standing, now_ms: u64) {
+    let Some(node) = state.nodes.get_mut(&node_id) else { return };
     let live = state.live.entry(node_id).or_default();
-    if live.state == verdict {
+    if standing.is_held_by(node, live) {
         return;
     }
-    live.state = verdict;
-    live.is_avoided = matches!(verdict, HostState::Suspect | HostState::Dead);
-    let Some(name) = state.nodes.get(&node_id).map(|node| node.name.clone()) else { return };
-    let (kind, message) = match verdict {
-        HostState::Ready => ("host-ready", "reports and has applied its assignment"),
-        HostState::Suspect => ("host-suspect", "has not reported for 2 s"),
-        HostState::Dead => ("host-dead", "has not reported for 5 s"),
-        HostState::Joining => ("host-joining", "connected"),
-        HostState::ControlLost => ("host-control-lost", "its agent is unreachable"),
-    };
-    state.record(now_ms, kind, name, message);
+    let is_news = live.state != standing.state;
+    (live.state, live.is_lost, live.reason) = (standing.state, standing.loss == Loss::Lost, standing.reason.clone());
+    live.is_avoided = matches!(standing.state, HostState::Suspect | HostState::Dead);
+    if node.loss != standing.loss {
+        Arc::make_mut(node).loss = standing.loss;
+    }
+    if is_news {
+        let (kind, message) = event(standing);
+        let name = node.name.clone();
+        state.record(now_ms, kind, name, message);
+    }
+}
+
+fn event(standing: Standing) -> (&'static str, String) {
+    match standing.state {
+        HostState::Ready => ("host-ready", "is heard, and has applied its assignment".into()),
+        HostState::Suspect => ("host-suspect", standing.reason),
+        HostState::Dead => ("host-dead", standing.reason),
+        HostState::Joining => ("host-joining", "connected".into()),
+        HostState::ControlLost => ("host-control-lost", standing.reason),
+    }
 }
 
 /// Facts as the agent says them now; labels stay what operators made of them.
@@ -155,7 +184,7 @@ fn update_host(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
         state.record(now_ms, "host-problem", name.clone(), problem);
     }
     if report.generation > 0 {
-        host_state(state, node_id, HostState::Ready, now_ms);
+        host_state(state, node_id, Standing::READY, now_ms);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::fleet::{ChangeError, Fleet};
 use crate::pki::{self, Ca, token};
 use crate::state::{ApiKey, FleetRecord, State, Token};
 use crate::store::redb::RedbStore;
-use crate::{alloc, http, link, listen};
+use crate::{alloc, detector, http, link, listen};
 
 /// The first admin key, in the data directory.
 pub const ADMIN_KEY_FILE: &str = "admin.key";
@@ -30,6 +30,8 @@ const START_TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
 /// A VIP pool of four addresses serves two services; an overlay or VIP pool is a /8 at most.
 const VIP_POOL_PREFIX_MAX: u8 = 30;
 const POOL_PREFIX_MIN: u8 = 8;
+/// A host is not found control-lost sooner.
+const CONTROL_LOST_TIMEOUT_MIN: Duration = Duration::from_secs(5);
 /// Work in progress when told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -41,6 +43,8 @@ pub struct ServerOptions {
     /// Used at first start; afterwards the store's own.
     pub overlay_pools: Vec<Ipv4Network>,
     pub vip_pools: Vec<Ipv4Network>,
+    /// How long a host whose agent is silent keeps what runs there, as long as its kernel answers.
+    pub control_lost_timeout: Duration,
     /// Told once, when the server answers.
     pub ready: Option<oneshot::Sender<Ready>>,
 }
@@ -54,6 +58,7 @@ impl ServerOptions {
             listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
             overlay_pools: vec![pool([10, 42, 0, 0])],
             vip_pools: vec![pool([10, 43, 0, 0])],
+            control_lost_timeout: Duration::from_millis(detector::CONTROL_LOST_TIMEOUT_MS),
             ready: None,
         }
     }
@@ -114,6 +119,7 @@ impl Drop for Server {
 /// Opens everything and begins to serve. Errors are one sentence that says what to do.
 pub async fn start(options: ServerOptions) -> anyhow::Result<Server> {
     check_pools(&options)?;
+    check_timeout(options.control_lost_timeout)?;
     create_dir(&options.data_dir)?;
     let listener = bind(options.listen).await?;
     let listen = listener.local_addr().context("the listening socket has no address")?;
@@ -122,7 +128,7 @@ pub async fn start(options: ServerOptions) -> anyhow::Result<Server> {
     let store = RedbStore::open(&options.data_dir.join(STORE_FILE))?;
     let address = format!("{}:{}", options.advertise, listen.port());
     let (ca_path, key_path) = (ca.path().to_owned(), options.data_dir.join(ADMIN_KEY_FILE));
-    let fleet = Fleet::open(Arc::new(store), ca, address.clone()).await?;
+    let fleet = Fleet::open(Arc::new(store), ca, address.clone(), options.control_lost_timeout).await?;
     let token = prepare(&fleet, &options, &key_path).await?;
     let app = http::router(fleet.clone()).route_service(&link_path(), link::service(fleet.clone()));
     let task = tokio::spawn(listen::serve(listener, tls, app));
@@ -153,6 +159,16 @@ fn check_pools(options: &ServerOptions) -> anyhow::Result<()> {
         if let Some((other_option, other, _)) = pools[..index].iter().find(|(_, other, _)| other.overlaps(*pool)) {
             bail!("{option} {pool} and {other_option} {other} overlap: an address means one thing");
         }
+    }
+    Ok(())
+}
+
+fn check_timeout(timeout: Duration) -> anyhow::Result<()> {
+    if timeout < CONTROL_LOST_TIMEOUT_MIN {
+        bail!(
+            "--control-lost-timeout {timeout:?} is too short: {CONTROL_LOST_TIMEOUT_MIN:?} at least, or what runs on a \
+             host moves whenever its agent restarts"
+        );
     }
     Ok(())
 }

@@ -104,6 +104,20 @@ pub struct Node {
     pub created_ms: u64,
     /// Containers that were placed elsewhere while it was lost; it may still run them.
     pub leftovers: Vec<Leftover>,
+    /// Kept so that a restarted server neither moves what the brake holds nor counts old losses as new ones.
+    pub loss: Loss,
+}
+
+/// What becomes of what ran on a host that is gone; over when the host reports again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    #[default]
+    None,
+    /// Too many hosts went at once: it stays where it is until the host is removed.
+    Held,
+    /// It is placed elsewhere.
+    Lost,
 }
 
 /// What a lost host may still run: nobody else gets its address before the host has said that it is gone.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ipnetwork::Ipv4Network;
 use remuda_agent::{AssignmentSource, facts};
@@ -14,6 +15,7 @@ use crate::client::Client;
 use crate::connection::{ConnectionArgs, DEFAULT_DATA_DIR};
 use crate::failure::{Context, Failure, Outcome};
 use crate::logging;
+use crate::quantity;
 use crate::supervisor::Supervisor;
 
 pub const EXAMPLES: &str = "Examples:
@@ -44,6 +46,9 @@ pub struct Args {
     /// Virtual addresses of services, fixed at the first start; may be repeated
     #[arg(long = "vip-pool", value_name = "CIDR", default_value = "10.43.0.0/16")]
     vip_pools: Vec<Ipv4Network>,
+    /// How long a host keeps its containers when its agent is silent and its kernel answers; then they move
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = quantity::duration)]
+    control_lost_timeout: Duration,
     /// What is logged, as RUST_LOG
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -65,6 +70,7 @@ async fn serve(args: Args, program: PathBuf, advertise: Ipv4Addr) -> Result<(), 
         listen: args.listen,
         overlay_pools: args.overlay_pools.clone(),
         vip_pools: args.vip_pools.clone(),
+        control_lost_timeout: args.control_lost_timeout,
         ready: Some(tell),
         ..ServerOptions::new(args.data_dir.clone(), advertise)
     };

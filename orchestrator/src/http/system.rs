@@ -17,7 +17,7 @@ use crate::clock::rfc3339;
 use crate::fleet::Fleet;
 use crate::pki::token;
 use crate::server::join_command;
-use crate::state::Token;
+use crate::state::{Loss, Token};
 
 /// The wire format and map layout this release's agents have (`abi/`).
 const WIRE_FORMAT: u32 = 1;
@@ -87,6 +87,13 @@ pub async fn metrics(State(fleet): State<Arc<Fleet>>) -> String {
     gauge(&mut text, "remuda_services", "Services declared.", [(String::new(), state.services.len() as u64)]);
     let hosts = by_word(state.nodes.keys().map(|id| word(&state.host_state(*id))));
     gauge(&mut text, "remuda_hosts", "Hosts by state.", hosts);
+    let held = state.nodes.values().filter(|node| node.loss == Loss::Held).count() as u64;
+    gauge(
+        &mut text,
+        "remuda_hosts_held",
+        "Lost hosts whose containers the brake keeps in place.",
+        [(String::new(), held)],
+    );
     let containers = by_word(state.containers.values().map(|container| word(&container.state())));
     gauge(&mut text, "remuda_containers", "Containers by state.", containers);
     text

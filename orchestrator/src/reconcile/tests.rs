@@ -274,7 +274,8 @@ fn new_connections_avoid_a_suspect_host_while_there_is_somebody_else() {
     declare_service(&mut state, "single", service(1, 0, None));
     settle(&mut state);
     let suspect = state.containers["s-single-1"].node_id;
-    report::host_state(&mut state, suspect, HostState::Suspect, 0);
+    let standing = report::Standing { state: HostState::Suspect, ..report::Standing::default() };
+    report::host_state(&mut state, suspect, standing, 0);
     let told = publish::assignment(&state, &publish::Shared::of(&state), suspect);
     let here: Vec<_> = told.endpoints.iter().filter(|endpoint| endpoint.node_id == suspect).collect();
     let state_of = |name: &str| {

@@ -92,6 +92,7 @@ const MODULES: [Module; 5] = [
         paths: &[
             "orchestrator/src/accept",
             "orchestrator/src/alloc",
+            "orchestrator/src/detector",
             "orchestrator/src/place",
             "orchestrator/src/rollout",
         ],
