@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use remuda_api::link::{CheckOutcome, CheckResult};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -84,6 +85,7 @@ async fn answer(line: &str, agent: &Agent) -> Value {
             "problems": agent.parts.problems.lines(),
             "plan": shown.plan,
             "containers": shown.containers,
+            "checks": agent.checks.borrow().values().map(check).collect::<Vec<_>>(),
             "rss_bytes": rss_bytes(),
         }),
         Some("counters") => counters(agent).await,
@@ -94,6 +96,15 @@ async fn answer(line: &str, agent: &Agent) -> Value {
         Some("leave") => leave(agent).await,
         _ => json!({ "error": "say one of status, counters, desired, observed, plan, assignment, leave" }),
     }
+}
+
+fn check(found: &CheckResult) -> Value {
+    let outcome = match found.outcome() {
+        CheckOutcome::Unknown => "unknown",
+        CheckOutcome::Passing => "passing",
+        CheckOutcome::Failing => "failing",
+    };
+    json!({ "endpoint_id": found.endpoint_id, "outcome": outcome, "reason": found.reason })
 }
 
 async fn counters(agent: &Agent) -> Value {

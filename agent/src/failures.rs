@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::Action;
-use crate::plan::wait_ms;
+use crate::plan::{is_due, wait_ms};
 use crate::problems::Problems;
 
 /// Steps that failed and were not done since, by their text.
@@ -30,9 +30,9 @@ impl Failures {
         }
     }
 
-    /// Unix milliseconds before which the step is not tried again; 0 = now.
-    pub fn due_ms(&self, action: &Action) -> u64 {
-        self.steps.get(&action.to_string()).map_or(0, |failure| failure.next_ms)
+    /// Whether the step may be tried at `now_ms`.
+    pub fn is_due(&self, action: &Action, now_ms: u64) -> bool {
+        self.steps.get(&action.to_string()).is_none_or(|failure| is_due(failure.next_ms, now_ms))
     }
 
     /// The earliest next try of any step.
@@ -78,9 +78,9 @@ mod tests {
         let (mut failures, problems) = (Failures::default(), Problems::default());
         let step = Action::StartUnit("shop-web-1".into());
         failures.failed(&step, "no such program".into(), 1000, &problems);
-        assert_eq!(failures.due_ms(&step), 1100);
+        assert!(!failures.is_due(&step, 1099) && failures.is_due(&step, 1100));
         failures.failed(&step, "no such program".into(), 1100, &problems);
-        assert_eq!(failures.due_ms(&step), 1300);
+        assert!(!failures.is_due(&step, 1299) && failures.is_due(&step, 1300));
         assert_eq!(problems.lines(), ["start shop-web-1: no such program"]);
         assert_eq!(failures.by_unit()["shop-web-1"], "start shop-web-1: no such program");
         failures.keep_planned(&[], &problems);

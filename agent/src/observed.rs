@@ -13,6 +13,8 @@ pub struct Observed {
     pub kernel: ObservedKernel,
     /// By unit name, whatever the runtime.
     pub units: BTreeMap<String, Unit>,
+    /// Inbound TCP flows of units that drain, by name; absent = not counted.
+    pub flows: BTreeMap<String, usize>,
     /// Generation of the names published now; 0 = none since start.
     pub names_generation: u64,
 }
@@ -90,6 +92,8 @@ pub enum UnitState {
     Exited {
         code: i32,
         reason: String,
+        /// The last lines of its log since its start, oldest first, each cut; empty if it ended well.
+        lines: Vec<String>,
     },
     /// Could not be created or started; the reason in words.
     Failed {

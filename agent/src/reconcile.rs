@@ -1,6 +1,7 @@
 //! The one loop: desired, observe, plan, do, until nothing is left; then wait for the next reason to look.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,10 +13,10 @@ use crate::action::Action;
 use crate::desired::{Desired, desired};
 use crate::failures::Failures;
 use crate::health::rota::{Verdicts, join};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, inbound_flows};
 use crate::names::Names;
 use crate::observed::{Observed, Unit, UnitState};
-use crate::plan::{History, Plan, plan};
+use crate::plan::{History, Plan, drains, plan};
 use crate::problems::Problems;
 use crate::runtime::Runtimes;
 use crate::source::Assignments;
@@ -192,15 +193,16 @@ impl Reconciler {
         join(&mut units, &self.parts.health.borrow());
         let unlisted = whole.unlisted(&units);
         let desired = whole.without(&unlisted, &units);
-        let observed = self.observe(units, &unlisted).await?;
+        let observed = self.observe(&whole, units, &unlisted).await?;
         let now_ms = now_ms();
         self.history.note(&observed.units, now_ms);
+        self.history.note_drains(&whole.units, &observed.units, now_ms);
         let plan = plan(&desired, &observed, &self.history, self.current.synced, now_ms);
         self.failures.keep_planned(&plan.actions, &self.parts.problems);
         if is_done(&whole, &observed, &plan) {
             self.current.reached = whole.generation;
         }
-        let due: Vec<_> = plan.actions.iter().filter(|a| self.failures.due_ms(a) <= now_ms).cloned().collect();
+        let due: Vec<_> = plan.actions.iter().filter(|a| self.failures.is_due(a, now_ms)).cloned().collect();
         self.show(&whole, observed, &plan);
         if due.is_empty() {
             let again_ms = [plan.again_ms, self.failures.next_ms()].into_iter().flatten().min();
@@ -210,13 +212,37 @@ impl Reconciler {
         Ok(Round::Again)
     }
 
-    async fn observe(&self, units: BTreeMap<String, Unit>, unlisted: &BTreeSet<u32>) -> Result<Observed, String> {
+    async fn observe(
+        &self,
+        desired: &Desired,
+        units: BTreeMap<String, Unit>,
+        unlisted: &BTreeSet<u32>,
+    ) -> Result<Observed, String> {
+        let flows = self.flows(desired, &units).await;
         let mut kernel = self.parts.kernel.lock().await;
         let kernel = kernel.as_mut().ok_or("this host has left the fleet")?;
         let kernel = kernel.observe().await.map_err(|error| error.to_string())?;
         self.parts.problems.clear("observe");
         let names_generation = self.parts.names.lock().await.generation(unlisted);
-        Ok(Observed { kernel, units, names_generation })
+        Ok(Observed { kernel, units, flows, names_generation })
+    }
+
+    /// Of the units that drain. One whose namespace cannot be looked at is left out.
+    async fn flows(&self, desired: &Desired, units: &BTreeMap<String, Unit>) -> BTreeMap<String, usize> {
+        let is_draining = |unit: &&Unit| desired.units.get(&unit.name).is_some_and(|wanted| drains(wanted, unit));
+        let namespaces = units.values().filter(is_draining).filter_map(|unit| {
+            let namespace = self.parts.runtimes.namespace(&unit.name)?;
+            Some((unit.name.clone(), namespace))
+        });
+        let namespaces: Vec<_> = namespaces.collect();
+        if namespaces.is_empty() {
+            return BTreeMap::new();
+        }
+        let count = move || {
+            let counted = |(name, path): (String, PathBuf)| Some((name, inbound_flows(&path).ok()?));
+            namespaces.into_iter().filter_map(counted).collect()
+        };
+        tokio::task::spawn_blocking(count).await.unwrap_or_default()
     }
 
     fn show(&self, desired: &Arc<Desired>, observed: Observed, plan: &Plan) {
@@ -225,7 +251,7 @@ impl Reconciler {
             wanted_generation: desired.generation,
             synced: self.current.synced,
             is_observed: true,
-            containers: statuses(desired, &observed.units, &self.failures.by_unit()),
+            containers: statuses(desired, &observed.units, &self.failures.by_unit(), &self.history),
             assignment: self.current.assignment.clone(),
             desired: Some(desired.clone()),
             observed,
@@ -358,7 +384,9 @@ impl Stuck {
 fn is_done(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
     let ends = |unit: &Unit| matches!(unit.state, UnitState::Stopping { .. });
     let is_surplus = |unit: &Unit| !desired.units.contains_key(&unit.name);
-    plan.actions.is_empty() && !observed.units.values().any(|unit| ends(unit) || is_surplus(unit))
+    let is_draining = |unit: &Unit| desired.units.get(&unit.name).is_some_and(|wanted| drains(wanted, unit));
+    let is_over = |unit: &Unit| ends(unit) || is_surplus(unit) || is_draining(unit);
+    plan.actions.is_empty() && !observed.units.values().any(is_over)
 }
 
 /// Unix milliseconds.

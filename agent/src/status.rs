@@ -6,25 +6,39 @@ use remuda_api::link::ContainerStatus;
 
 use crate::desired::{Desired, DesiredUnit};
 use crate::observed::{Unit, UnitState, Verdict};
-use crate::plan::comes_back;
+use crate::plan::{History, comes_back, drains};
+
+/// The orchestrator keeps this much of a reason.
+const REASON_MAX_BYTES: usize = 1_024;
+const LAST_LINES: &str = "\nlast lines:";
 
 /// One status per container that is wanted here or still exists here, by name.
-/// `failing` says, by unit, why a step for it fails again and again.
+/// `failing` says, by unit, why a step for it fails again and again; `history`, how long each waits between starts.
 pub fn statuses(
     desired: &Desired,
     units: &BTreeMap<String, Unit>,
     failing: &BTreeMap<String, String>,
+    history: &History,
 ) -> Vec<ContainerStatus> {
     let wanted = desired.units.iter().map(|(name, unit)| (name, Some(unit), units.get(name)));
     let surplus = units.iter().filter(|(name, _)| !desired.units.contains_key(*name));
     let all = wanted.chain(surplus.map(|(name, unit)| (name, None, Some(unit))));
-    let mut all: Vec<_> = all.map(|(name, wanted, unit)| status(name, wanted, unit, failing.get(name))).collect();
+    let one = |(name, wanted, unit): (&String, Option<&DesiredUnit>, Option<&Unit>)| {
+        status(name, wanted, unit, failing.get(name), history.wait_ms(name))
+    };
+    let mut all: Vec<_> = all.map(one).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
 
-fn status(name: &str, desired: Option<&DesiredUnit>, unit: Option<&Unit>, failing: Option<&String>) -> ContainerStatus {
-    let (state, reason) = match (state(desired, unit), failing) {
+fn status(
+    name: &str,
+    desired: Option<&DesiredUnit>,
+    unit: Option<&Unit>,
+    failing: Option<&String>,
+    wait_ms: u64,
+) -> ContainerStatus {
+    let (state, reason) = match (state(desired, unit, wait_ms), failing) {
         (("pending" | "starting", _), Some(failing)) => ("failed", failing.clone()),
         ((state, reason), Some(failing)) if reason.is_empty() => (state, failing.clone()),
         (told, _) => told,
@@ -57,7 +71,7 @@ fn status(name: &str, desired: Option<&DesiredUnit>, unit: Option<&Unit>, failin
     }
 }
 
-fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>) -> (&'static str, String) {
+fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>, wait_ms: u64) -> (&'static str, String) {
     let is_wanted = desired.is_some_and(|desired| !desired.stop);
     let Some(unit) = unit else {
         return (if is_wanted { "pending" } else { "stopped" }, String::new());
@@ -66,16 +80,42 @@ fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>) -> (&'static str, S
         UnitState::Created if is_wanted => ("starting", String::new()),
         // Stopped is said when nothing of it is left: its name may be given to another one then.
         UnitState::Created => ("stopping", String::new()),
+        UnitState::Running { .. } if desired.is_some_and(|wanted| drains(wanted, unit)) => ("draining", String::new()),
+        UnitState::Running { .. } if desired.is_some_and(|wanted| wanted.stop) => ("stopping", String::new()),
         UnitState::Running { .. } => ("running", String::new()),
         UnitState::Stopping { .. } => ("stopping", String::new()),
         UnitState::Exited { .. } | UnitState::Failed { .. } if !is_wanted => ("stopping", String::new()),
         UnitState::Exited { code: 0, .. } if desired.is_some_and(|d| !comes_back(d.restart, 0)) => {
             ("complete", String::new())
         }
-        UnitState::Exited { code, reason } if reason.is_empty() => ("failed", format!("exited with code {code}")),
-        UnitState::Exited { reason, .. } => ("failed", reason.clone()),
-        UnitState::Failed { reason } => ("failed", reason.clone()),
+        UnitState::Exited { code, reason, lines } => {
+            let why = if reason.is_empty() { format!("exited with code {code}") } else { reason.clone() };
+            ("failed", failure(why, lines, wait_ms))
+        }
+        UnitState::Failed { reason } => ("failed", failure(reason.clone(), &[], wait_ms)),
     }
+}
+
+/// Why a unit does not run, when it is started next, and below that its last words, as many as fit.
+fn failure(why: String, lines: &[String], wait_ms: u64) -> String {
+    let mut text = why;
+    if wait_ms > 0 {
+        text.push_str(&format!(" (next start after {}.{} s)", wait_ms / 1000, wait_ms % 1000 / 100));
+    }
+    let mut room_bytes = REASON_MAX_BYTES.saturating_sub(text.len() + LAST_LINES.len());
+    let fits = |line: &&String| {
+        let fits = line.len() < room_bytes;
+        room_bytes = room_bytes.saturating_sub(line.len() + 1);
+        fits
+    };
+    let mut last: Vec<&str> = lines.iter().rev().take_while(fits).map(String::as_str).collect();
+    // A single one is in the reason already.
+    if last.len() > 1 {
+        last.reverse();
+        text.push_str(LAST_LINES);
+        last.iter().for_each(|line| text.extend(["\n", line]));
+    }
+    text
 }
 
 fn verdict(verdict: Verdict) -> &'static str {
@@ -130,7 +170,7 @@ mod tests {
             name: "a".into(),
             spec_revision: 1,
             ip: None,
-            state: UnitState::Exited { code: 0, reason: String::new() },
+            state: UnitState::Exited { code: 0, reason: String::new(), lines: vec![] },
             restarts: 0,
             started_ms: 1,
             exited_ms: 2,
@@ -139,9 +179,9 @@ mod tests {
         };
         let assignment = crate::desired::tests::two_hosts();
         let mut wanted = crate::desired::desired(&assignment, &[]).expect("valid").units["shop-web-1"].clone();
-        assert_eq!(state(Some(&wanted), Some(&unit)).0, "failed");
+        assert_eq!(state(Some(&wanted), Some(&unit), 0).0, "failed");
         wanted.restart = crate::desired::Restart::OnFailure;
-        assert_eq!(state(Some(&wanted), Some(&unit)).0, "complete");
+        assert_eq!(state(Some(&wanted), Some(&unit), 0).0, "complete");
     }
 
     #[test]
@@ -162,7 +202,7 @@ mod tests {
                 health: Health { verdict, reason: reason.into() },
             };
             let units = BTreeMap::from([(unit.name.clone(), unit)]);
-            let status = statuses(&desired, &units, &BTreeMap::new()).remove(0);
+            let status = statuses(&desired, &units, &BTreeMap::new(), &History::default()).remove(0);
             (status.state, status.health, status.reason)
         };
         let words = |state: &str, health: &str, reason: &str| (state.to_owned(), health.to_owned(), reason.to_owned());
@@ -170,5 +210,34 @@ mod tests {
         assert_eq!(told(Verdict::Healthy, ""), words("running", "healthy", ""));
         let reason = "healthcheck exited with code 1";
         assert_eq!(told(Verdict::Unhealthy, reason), words("running", "unhealthy", reason));
+    }
+
+    #[test]
+    fn a_crash_loop_says_why_when_it_goes_on_and_the_last_lines_that_fit() {
+        let lines: Vec<String> = (1..=3).map(|n| format!("attempt {n}")).collect();
+        let text = failure("exited with code 3: attempt 3".into(), &lines, 6_400);
+        let expected =
+            "exited with code 3: attempt 3 (next start after 6.4 s)\nlast lines:\nattempt 1\nattempt 2\nattempt 3";
+        assert_eq!(text, expected);
+        assert_eq!(failure("killed by SIGSEGV".into(), &[], 0), "killed by SIGSEGV");
+        let long: Vec<String> = (0..10).map(|n| format!("{n}{}", "ä".repeat(99))).collect();
+        let text = failure("exited with code 3".into(), &long, 100);
+        assert!(text.len() <= REASON_MAX_BYTES && text.ends_with(&long[9]) && !text.contains(&long[4]), "{text}");
+        assert!(text.contains(&long[6]), "four of 199 bytes fit");
+    }
+
+    #[test]
+    fn a_unit_that_is_to_stop_drains_if_it_may_and_else_stops() {
+        let mut assignment = crate::desired::tests::two_hosts();
+        assignment.containers[0].stop = true;
+        let units = crate::desired::tests::web_1(UnitState::Running { pid: 9 }, 1);
+        let mut told = |drain_ms: u64| {
+            assignment.containers[0].drain_ms = drain_ms;
+            let desired = crate::desired::desired(&assignment, &[]).expect("valid");
+            let status = statuses(&desired, &units, &BTreeMap::new(), &History::default()).remove(0);
+            (status.state, status.health)
+        };
+        assert_eq!(told(10_000), ("draining".to_owned(), "healthy".to_owned()));
+        assert_eq!(told(0), ("stopping".to_owned(), "healthy".to_owned()));
     }
 }

@@ -170,7 +170,9 @@ impl ServiceProgress {
         *self.others.entry(state).or_default() += 1;
         // Why something that shall go has not come up is of no interest.
         if let (Some(reason), false) = (&container.reason, want == Want::Gone) {
-            *self.reasons.entry(reason.clone()).or_default() += 1;
+            // The log lines that may follow are for `remuda ps -o json`.
+            let first = reason.lines().next().unwrap_or_default();
+            *self.reasons.entry(first.to_owned()).or_default() += 1;
         }
     }
 }

@@ -16,7 +16,7 @@ impl Row for Container {
             or_dash(&self.ip),
             word(&self.state),
             word(&self.health),
-            self.reason.clone().unwrap_or_default(),
+            first_line(self.reason.as_deref().unwrap_or_default()),
             self.stack.clone(),
             self.service.clone(),
             or_dash(&self.pid),
@@ -24,6 +24,11 @@ impl Row for Container {
             self.created.clone(),
         ]
     }
+}
+
+/// A reason may go on with log lines, which JSON shows.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 impl Row for Service {
@@ -94,7 +99,7 @@ impl Row for Event {
     const COLUMNS: &'static [&'static str] = &["TIME", "KIND", "OBJECT", "MESSAGE"];
     const WIDE: &'static [&'static str] = &["ID"];
     fn cells(&self) -> Vec<String> {
-        vec![self.time.clone(), self.kind.clone(), self.object.clone(), self.message.clone(), self.id.to_string()]
+        vec![self.time.clone(), self.kind.clone(), self.object.clone(), first_line(&self.message), self.id.to_string()]
     }
 }
 

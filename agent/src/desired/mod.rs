@@ -48,9 +48,18 @@ pub struct DesiredUnit {
     pub stop: bool,
     pub stop_signal: String,
     pub grace_ms: u64,
+    /// With `stop`: how long flows it has may go on before.
+    pub drain_ms: u64,
     pub restart: Restart,
     /// Run inside it; until it passes, the unit takes no new flows.
     pub health_command: Option<HealthCommand>,
+}
+
+impl DesiredUnit {
+    /// A unit of another revision or address cannot be changed, only replaced.
+    pub fn is_made_as_wanted(&self, unit: &Unit) -> bool {
+        unit.spec_revision == self.spec.spec_revision && unit.ip == self.spec.ip
+    }
 }
 
 /// When a unit that ended is started again.
@@ -102,7 +111,7 @@ impl Desired {
     pub fn unlisted(&self, units: &BTreeMap<String, Unit>) -> BTreeSet<u32> {
         let serves = |name: &String| {
             let (Some(wanted), Some(unit)) = (self.units.get(name), units.get(name)) else { return false };
-            let is_current = !wanted.stop && unit.spec_revision == wanted.spec.spec_revision;
+            let is_current = !wanted.stop && wanted.is_made_as_wanted(unit);
             let is_well = wanted.health_command.is_none() || unit.health.verdict == Verdict::Healthy;
             is_current && is_well && matches!(unit.state, UnitState::Running { .. })
         };

@@ -128,8 +128,8 @@ fn a_host_port_leads_to_its_own_container_only() {
 }
 
 /// shop-web-1 as its holder tells it.
-fn web_1(state: UnitState, spec_revision: u64) -> BTreeMap<String, Unit> {
-    let (name, ip) = ("shop-web-1".to_owned(), None);
+pub(crate) fn web_1(state: UnitState, spec_revision: u64) -> BTreeMap<String, Unit> {
+    let (name, ip) = ("shop-web-1".to_owned(), Some(Ipv4Addr::new(10, 42, 1, 2)));
     let (restarts, started_ms, exited_ms, plugged) = (0, 1, 0, true);
     let health = crate::observed::Health::default();
     let unit = Unit { name: name.clone(), spec_revision, ip, state, restarts, started_ms, exited_ms, plugged, health };

@@ -43,6 +43,7 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
         stop: container.stop,
         stop_signal: or_else(&container.stop_signal, STOP_SIGNAL),
         grace_ms: container.stop_grace_ms,
+        drain_ms: container.drain_ms,
         restart: at.word("restart", or_else(&container.restart, "always").as_str(), &restarts, Restart::Always),
         health_command: container.health_command.clone(),
         spec: UnitSpec {

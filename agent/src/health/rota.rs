@@ -1,4 +1,5 @@
-//! The units of this host that have a health command: whose turn it is, and how each is.
+//! The running units of this host: whose health command's turn it is, and how each is. Those without one are healthy,
+//! and stay so until told otherwise if they are given one while they run.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::slot;
 use super::streak::Streak;
 use crate::desired::DesiredUnit;
-use crate::observed::{Health, Unit, UnitState};
+use crate::observed::{Health, Unit, UnitState, Verdict};
 
 /// How units are, by name.
 pub type Verdicts = BTreeMap<String, Known>;
@@ -21,7 +22,7 @@ pub struct Known {
     pub health: Health,
 }
 
-/// Units with a health command that run. Times are milliseconds of any clock that never goes back.
+/// Units that run. Times are milliseconds of any clock that never goes back.
 #[derive(Debug, Default)]
 pub struct Rota {
     pages: BTreeMap<String, Page>,
@@ -30,13 +31,13 @@ pub struct Rota {
 
 #[derive(Debug)]
 struct Page {
-    command: HealthCommand,
+    command: Option<HealthCommand>,
     started_ms: u64,
     /// The same moment on our own clock.
     start_ms: u64,
     serial: u64,
     streak: Streak,
-    /// None while it is under way.
+    /// None while it is under way, or without a command.
     due_ms: Option<u64>,
 }
 
@@ -65,11 +66,13 @@ impl Rota {
         let mut pages = std::mem::take(&mut self.pages);
         for (name, wanted) in wanted.iter().filter(|(_, wanted)| !wanted.stop) {
             let Some(unit) = units.get(name) else { continue };
-            let (Some(command), UnitState::Running { .. }) = (&wanted.health_command, &unit.state) else { continue };
-            let same = |page: &Page| page.started_ms == unit.started_ms && page.command == *command;
+            if !matches!(unit.state, UnitState::Running { .. }) {
+                continue;
+            }
+            let same = |page: &Page| page.started_ms == unit.started_ms && page.command == wanted.health_command;
             let page = match pages.remove(name).filter(same) {
                 Some(page) => page,
-                None => self.page(name, command, unit.started_ms, known, now_ms, unix_ms),
+                None => self.page(unit, wanted.health_command.as_ref(), known, now_ms, unix_ms),
             };
             self.pages.insert(name.clone(), page);
         }
@@ -81,24 +84,29 @@ impl Rota {
 
     fn page(
         &mut self,
-        name: &str,
-        command: &HealthCommand,
-        started_ms: u64,
+        unit: &Unit,
+        command: Option<&HealthCommand>,
         known: &Verdicts,
         now_ms: u64,
         unix_ms: u64,
     ) -> Page {
         self.last_serial += 1;
-        let known = known.get(name).filter(|known| known.started_ms == started_ms);
-        let streak = known.map_or_else(Streak::default, |known| Streak::from(known.health.clone()));
-        let start_ms = now_ms.saturating_sub(unix_ms.saturating_sub(started_ms));
-        let wait_ms = streak.wait_ms(command, now_ms - start_ms);
-        let due_ms = match start_ms.saturating_add(wait_ms) {
-            // It is adopted in the middle of its life, with others: spread them.
-            past_ms if past_ms < now_ms => slot::first_ms(slot::place(0, name), now_ms, wait_ms),
-            ahead_ms => ahead_ms,
+        let known = known.get(&unit.name).filter(|known| known.started_ms == unit.started_ms);
+        let streak = match (known, command) {
+            (_, None) => Streak::from(Health { verdict: Verdict::Healthy, reason: String::new() }),
+            (Some(known), _) => Streak::from(known.health.clone()),
+            (None, _) => Streak::default(),
         };
-        let (command, serial, due_ms) = (command.clone(), self.last_serial, Some(due_ms));
+        let start_ms = now_ms.saturating_sub(unix_ms.saturating_sub(unit.started_ms));
+        let due_ms = command.map(|command| {
+            let wait_ms = streak.wait_ms(command, now_ms - start_ms);
+            match start_ms.saturating_add(wait_ms) {
+                // It is adopted in the middle of its life, with others: spread them.
+                past_ms if past_ms < now_ms => slot::first_ms(slot::place(0, &unit.name), now_ms, wait_ms),
+                ahead_ms => ahead_ms,
+            }
+        });
+        let (command, started_ms, serial) = (command.cloned(), unit.started_ms, self.last_serial);
         Page { command, started_ms, start_ms, serial, streak, due_ms }
     }
 
@@ -107,7 +115,8 @@ impl Rota {
         let due = self.pages.iter_mut().filter(|(_, page)| page.due_ms.is_some_and(|due_ms| due_ms <= now_ms));
         let (name, page) = due.min_by_key(|(_, page)| page.due_ms)?;
         page.due_ms = None;
-        let (argv, timeout_ms) = (page.command.argv.clone(), page.command.timeout_ms);
+        let command = page.command.as_ref()?;
+        let (argv, timeout_ms) = (command.argv.clone(), command.timeout_ms);
         Some(Turn { unit: name.clone(), argv, timeout_ms, began_ms: now_ms, serial: page.serial })
     }
 
@@ -120,9 +129,10 @@ impl Rota {
     /// unit's health changed.
     pub fn done(&mut self, turn: &Turn, result: Result<(), String>, now_ms: u64) -> bool {
         let Some(page) = self.pages.get_mut(&turn.unit).filter(|page| page.serial == turn.serial) else { return false };
+        let Some(command) = &page.command else { return false };
         let since_start = |ms: u64| ms.saturating_sub(page.start_ms);
-        let has_changed = page.streak.note(&page.command, since_start(turn.began_ms), result);
-        page.due_ms = Some(now_ms.saturating_add(page.streak.wait_ms(&page.command, since_start(now_ms))));
+        let has_changed = page.streak.note(command, since_start(turn.began_ms), result);
+        page.due_ms = Some(now_ms.saturating_add(page.streak.wait_ms(command, since_start(now_ms))));
         has_changed
     }
 
@@ -145,7 +155,6 @@ mod tests {
     use super::*;
     use crate::desired::desired;
     use crate::desired::tests::two_hosts;
-    use crate::observed::Verdict;
 
     const WEB: &str = "shop-web-1";
     /// The unit's clock, far from ours.
@@ -216,6 +225,21 @@ mod tests {
         let mut other = Rota::default();
         other.follow(&wanted(), &running(UNIX_MS + 1), &known, now_ms, unix_ms);
         assert_eq!(health(&other), Some(Verdict::Initializing), "that was another start of it");
+    }
+
+    #[test]
+    fn a_unit_that_is_given_a_command_while_it_runs_stays_healthy_until_the_command_says_otherwise() {
+        let mut plain = wanted();
+        plain.values_mut().for_each(|unit| unit.health_command = None);
+        let mut rota = Rota::default();
+        rota.follow(&plain, &running(UNIX_MS), &Verdicts::new(), 0, UNIX_MS);
+        assert_eq!((health(&rota), rota.next_ms()), (Some(Verdict::Healthy), None));
+        let known = rota.verdicts();
+        rota.follow(&wanted(), &running(UNIX_MS), &known, 60_000, UNIX_MS + 60_000);
+        assert_eq!(health(&rota), Some(Verdict::Healthy));
+        let turn = rota.begin(61_000).expect("its turn");
+        rota.done(&turn, Err("healthcheck exited with code 1".into()), 61_000);
+        assert_eq!(health(&rota), Some(Verdict::Unhealthy));
     }
 
     #[test]

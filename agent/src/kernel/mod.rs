@@ -41,6 +41,11 @@ use self::settings::Record;
 use crate::action::Action;
 use crate::observed::ObservedKernel;
 
+/// How many TCP flows that others opened are alive in the network namespace at `netns`.
+pub fn inbound_flows(netns: &Path) -> std::io::Result<usize> {
+    namespace::inside(netns, sockets::count_inbound_flows)
+}
+
 /// What does not come with the assignment.
 #[derive(Clone, Debug)]
 pub struct KernelOptions {

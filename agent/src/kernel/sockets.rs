@@ -1,7 +1,9 @@
-//! Destroying sockets by whom they are connected to (sock_diag(7), CONFIG_INET_DIAG_DESTROY).
+//! Destroying sockets by whom they are connected to, and counting those that others opened (sock_diag(7); destroying
+//! needs CONFIG_INET_DIAG_DESTROY).
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 
@@ -20,28 +22,71 @@ const REQUEST: usize = 56;
 const ID: usize = 48;
 /// Every state but LISTEN (10); TIME_WAIT (6) has no owner to tell.
 const TCP_STATES: u32 = 0xfff & !(1 << 10) & !(1 << 6);
+const TCP_LISTEN: u32 = 1 << 10;
+/// Flows that still have something to say here or to deliver: ESTABLISHED, SYN_RECV, FIN_WAIT1, CLOSE_WAIT, LAST_ACK,
+/// CLOSING. In FIN_WAIT2 and TIME_WAIT the peer has got all of it.
+const TCP_ALIVE: u32 = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 9 | 1 << 11;
 /// Connected UDP sockets are ESTABLISHED (1).
 const UDP_STATES: u32 = 1 << 1;
 
 /// Destroys, in the calling thread's network namespace, TCP sockets and connected UDP sockets whose peer is in `ips`,
 /// on v4 and v4-mapped v6 sockets alike; their programs get an error at once. Returns how many there were.
 pub(crate) fn destroy_sockets_to(ips: &[Ipv4Addr]) -> io::Result<usize> {
-    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
+    let socket = open()?;
     let mut count = 0;
     for (protocol, states) in [(libc::IPPROTO_TCP, TCP_STATES), (libc::IPPROTO_UDP, UDP_STATES)] {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let head = [family as u8, protocol as u8, 0, 0];
-            for id in connected_to(&socket, head, states, ips)? {
-                count += usize::from(destroy(&socket, head, states, &id)?);
+            for id in sockets(&socket, head, states)?.iter().filter(|id| ips.iter().any(|ip| is_peer(id, *ip))) {
+                count += usize::from(destroy(&socket, head, states, id)?);
             }
         }
     }
     Ok(count)
 }
 
-fn connected_to(socket: &Socket, head: [u8; 4], states: u32, ips: &[Ipv4Addr]) -> io::Result<Vec<[u8; ID]>> {
+/// How many TCP flows that others opened to a listening port are alive in the calling thread's network namespace.
+/// Flows of the namespace with itself are not counted.
+pub(crate) fn count_inbound_flows() -> io::Result<usize> {
+    let socket = open()?;
+    let families = [libc::AF_INET, libc::AF_INET6];
+    let (mut listening, mut flows) = (BTreeSet::new(), Vec::new());
+    for family in families {
+        let head = [family as u8, libc::IPPROTO_TCP as u8, 0, 0];
+        listening.extend(sockets(&socket, head, TCP_LISTEN)?.iter().map(port));
+        flows.extend(sockets(&socket, head, TCP_ALIVE)?.into_iter().map(|id| (family, id)));
+    }
+    let is_inbound = |(family, id): &&(i32, [u8; ID])| {
+        let (source, peer) = (address(*family, &id[4..20]), address(*family, &id[20..36]));
+        listening.contains(&port(id)) && source != peer && !peer.is_loopback()
+    };
+    Ok(flows.iter().filter(is_inbound).count())
+}
+
+/// Where an address of this family is in 16 bytes; v4-mapped ones are v4.
+fn address(family: i32, bytes: &[u8]) -> IpAddr {
+    let mut octets = [0; 16];
+    octets.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    let [a, b, c, d, ..] = octets;
+    match family {
+        libc::AF_INET => Ipv4Addr::new(a, b, c, d).into(),
+        _ => Ipv6Addr::from(octets).to_canonical(),
+    }
+}
+
+/// The local port, network order.
+fn port(id: &[u8; ID]) -> [u8; 2] {
+    [id[0], id[1]]
+}
+
+fn open() -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+fn sockets(socket: &Socket, head: [u8; 4], states: u32) -> io::Result<Vec<[u8; ID]>> {
     send(socket, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, head, states, &[0; ID])?;
     let mut found = Vec::new();
     loop {
@@ -52,11 +97,7 @@ fn connected_to(socket: &Socket, head: [u8; 4], states: u32, ips: &[Ipv4Addr]) -
                 // A kernel without that family or protocol has no such sockets.
                 NLMSG_ERROR => return Ok(found),
                 // struct inet_diag_msg: family, state, timer, retransmits, id.
-                _ => found.extend(
-                    body.get(4..4 + ID)
-                        .and_then(|id| id.try_into().ok())
-                        .filter(|id| ips.iter().any(|ip| is_peer(id, *ip))),
-                ),
+                _ => found.extend(body.get(4..4 + ID).and_then(|id| <[u8; ID]>::try_from(id).ok())),
             }
         }
     }

@@ -4,6 +4,7 @@
 //! after. So a name never leads to something that does not forward yet. What takes time (a unit that stops) is not
 //! waited for: the next plan goes on from what is then observed.
 
+mod drain;
 mod restart;
 mod units;
 
@@ -13,15 +14,16 @@ use crate::action::{Action, Frontend, FrontendKey};
 use crate::desired::Desired;
 use crate::observed::Observed;
 
+pub(crate) use drain::drains;
 pub use restart::History;
-pub(crate) use restart::wait_ms;
+pub(crate) use restart::{is_due, wait_ms};
 pub(crate) use units::comes_back;
 
 /// What to do now, and when to look again.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub actions: Vec<Action>,
-    /// Unix milliseconds of the next restart that is due; None = nothing to wait for.
+    /// Unix milliseconds of the next restart that is due, or look at a unit that drains; None = nothing to wait for.
     pub again_ms: Option<u64>,
 }
 

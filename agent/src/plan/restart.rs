@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::drain::Begun;
+use crate::desired::DesiredUnit;
 use crate::observed::{Unit, UnitState};
 
 /// Wait before the second restart in a row, milliseconds.
@@ -11,10 +13,11 @@ const LONGEST_WAIT_MS: u64 = 10_000;
 /// A unit that ran this long was well: its next end counts as the first.
 const WELL_AFTER_MS: u64 = 10_000;
 
-/// How often in a row each unit ended early. Lost with the agent; the count then begins again.
+/// How often in a row each unit ended early, and when it began to drain. Lost with the agent; both then begin again.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     units: BTreeMap<String, Ends>,
+    drains: Begun,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +48,21 @@ impl History {
         }
     }
 
+    /// Notes which units drain, and forgets those that do not any more.
+    pub fn note_drains(&mut self, wanted: &BTreeMap<String, DesiredUnit>, units: &BTreeMap<String, Unit>, now_ms: u64) {
+        self.drains.note(wanted, units, now_ms);
+    }
+
+    /// Unix milliseconds when the unit began to drain; None = not noted.
+    pub fn drains_since_ms(&self, name: &str) -> Option<u64> {
+        self.drains.ms(name)
+    }
+
+    /// Milliseconds between the last end of the unit and its next start.
+    pub fn wait_ms(&self, name: &str) -> u64 {
+        self.units.get(name).map_or(0, |ends| wait_ms(ends.count))
+    }
+
     /// Unix milliseconds from when on the unit may be started again.
     pub fn due_ms(&self, name: &str) -> u64 {
         self.units.get(name).map_or(0, |ends| ends.last_ms.saturating_add(wait_ms(ends.count)))
@@ -53,6 +71,11 @@ impl History {
 
 fn has_ended(unit: &Unit) -> bool {
     matches!(unit.state, UnitState::Exited { .. } | UnitState::Failed { .. })
+}
+
+/// Whether what waits until `due_ms` is due. No wait is longer than the longest: the clock went back if it looks so.
+pub(crate) fn is_due(due_ms: u64, now_ms: u64) -> bool {
+    due_ms <= now_ms || due_ms - now_ms > LONGEST_WAIT_MS
 }
 
 /// The wait after that many ends (or failures of a step) in a row, milliseconds.
@@ -75,7 +98,7 @@ mod tests {
             name: WEB.into(),
             spec_revision: 1,
             ip: None,
-            state: UnitState::Exited { code: 1, reason: String::new() },
+            state: UnitState::Exited { code: 1, reason: String::new(), lines: vec![] },
             restarts: 0,
             started_ms,
             exited_ms,
@@ -101,6 +124,11 @@ mod tests {
         let mut history = History::default();
         (0..5).for_each(|_| history.note(&ended(1, 2), 0));
         assert_eq!(history.due_ms(WEB), 2);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_an_hour_delays_nothing() {
+        assert!(is_due(5_000, 5_000) && !is_due(5_001, 5_000) && is_due(3_605_000, 5_000));
     }
 
     #[test]

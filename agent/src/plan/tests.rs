@@ -35,7 +35,9 @@ fn model(observed: &mut Observed, action: &Action) {
             observed.units.insert(spec.name, unit);
         }
         Action::StartUnit(name) => state(observed, &name, UnitState::Running { pid: 9 }),
-        Action::StopUnit { name, .. } => state(observed, &name, UnitState::Exited { code: 143, reason: "".into() }),
+        Action::StopUnit { name, .. } => {
+            state(observed, &name, UnitState::Exited { code: 143, reason: "".into(), lines: vec![] })
+        }
         Action::RemoveUnit(name) => drop(observed.units.remove(&name)),
         Action::PlugEndpoint(plug) => {
             assert!(observed.units.contains_key(&plug.name), "{} is plugged before it exists", plug.name);
@@ -183,12 +185,49 @@ fn a_unit_told_to_stop_is_removed_so_that_stopped_means_nothing_is_left() {
 }
 
 #[test]
+fn a_unit_that_drains_is_stopped_when_its_last_flow_is_over() {
+    let (_, mut observed) = settled();
+    let mut stopping = two_hosts();
+    (stopping.containers[0].stop, stopping.containers[0].drain_ms) = (true, 10_000);
+    let desired = wanted(&stopping);
+    let mut history = History::default();
+    history.note_drains(&desired.units, &observed.units, NOW_MS);
+    observed.flows.insert(WEB.into(), 1);
+    let later = NOW_MS + 5000;
+    let meanwhile = plan(&desired, &observed, &history, true, later);
+    assert_eq!((meanwhile.actions.len(), meanwhile.again_ms), (0, Some(later + 100)));
+    let overdue = plan(&desired, &observed, &history, true, NOW_MS + 10_000);
+    assert_eq!(lines(&overdue.actions), ["stop shop-web-1 with SIGTERM, 0 ms grace"]);
+    observed.flows.insert(WEB.into(), 0);
+    let over = plan(&desired, &observed, &history, true, later + 100);
+    assert_eq!(lines(&over.actions), ["stop shop-web-1 with SIGTERM, 0 ms grace"]);
+}
+
+#[test]
+fn a_unit_with_another_address_is_made_anew() {
+    let (_, mut observed) = settled();
+    let mut moved = two_hosts();
+    (moved.containers[0].ip, moved.endpoints[0].ip) = ("10.42.1.9".into(), "10.42.1.9".into());
+    let expected = [
+        "stop shop-web-1 with SIGTERM, 0 ms grace",
+        "unplug shop-web-1 from 10.42.1.2",
+        "remove unit shop-web-1",
+        "create unit shop-web-1 (revision 1)",
+        "plug shop-web-1 as 10.42.1.9",
+        "start shop-web-1",
+    ];
+    let done = lines(&settle(&wanted(&moved), &mut observed));
+    let units: Vec<_> = done.iter().filter(|line| line.contains(WEB)).collect();
+    assert_eq!(units, expected, "{done:#?}");
+}
+
+#[test]
 fn a_unit_that_ended_is_started_again_when_its_wait_is_over() {
     let (desired, mut observed) = settled();
     let mut history = History::default();
     for end in 1..=3 {
         let unit = observed.units.get_mut(WEB).expect("it exists");
-        (unit.state, unit.exited_ms) = (UnitState::Exited { code: 1, reason: "".into() }, NOW_MS + end);
+        (unit.state, unit.exited_ms) = (UnitState::Exited { code: 1, reason: "".into(), lines: vec![] }, NOW_MS + end);
         history.note(&observed.units, NOW_MS);
     }
     let early = plan(&desired, &observed, &history, true, NOW_MS + 3);
@@ -204,7 +243,7 @@ fn a_unit_that_never_restarts_is_left_as_it_ended() {
     let desired = wanted(&assignment);
     let mut observed = Observed::default();
     settle(&desired, &mut observed);
-    state(&mut observed, WEB, UnitState::Exited { code: 1, reason: "".into() });
+    state(&mut observed, WEB, UnitState::Exited { code: 1, reason: "".into(), lines: vec![] });
     assert_eq!(plan(&desired, &observed, &History::default(), true, NOW_MS), Plan::default());
 }
 

@@ -4,7 +4,8 @@ use crate::action::{Action, Plug};
 use crate::desired::{Desired, DesiredUnit, Restart};
 use crate::observed::{Observed, Plugged, Unit, UnitState};
 
-use super::restart::History;
+use super::drain::{Drain, drain, drains};
+use super::restart::{History, is_due};
 
 /// What a unit that nobody asks for any more is stopped with: its own wishes are gone with its record.
 const SURPLUS_SIGNAL: &str = "SIGTERM";
@@ -41,7 +42,7 @@ pub(super) fn plan(
     let (mut creates, mut plugs, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     for (name, unit) in &desired.units {
         let observed_unit = observed.units.get(name);
-        match step(unit, observed_unit, history, now_ms) {
+        match step(unit, observed_unit, observed, history, now_ms) {
             Step::Nothing => {}
             Step::WaitUntil(due_ms) => steps.again_ms = Some(steps.again_ms.map_or(due_ms, |ms| ms.min(due_ms))),
             Step::Create => {
@@ -65,14 +66,22 @@ pub(super) fn plan(
     steps
 }
 
-fn step(unit: &DesiredUnit, observed: Option<&Unit>, history: &History, now_ms: u64) -> Step {
-    let due_ms = history.due_ms(&unit.spec.name);
-    let when_due = |step: Step| if due_ms > now_ms { Step::WaitUntil(due_ms) } else { step };
-    let Some(observed) = observed else {
+fn step(unit: &DesiredUnit, held: Option<&Unit>, observed: &Observed, history: &History, now_ms: u64) -> Step {
+    let name = &unit.spec.name;
+    let due_ms = history.due_ms(name);
+    let when_due = |step: Step| if is_due(due_ms, now_ms) { step } else { Step::WaitUntil(due_ms) };
+    let Some(held) = held else {
         return if unit.stop { Step::Nothing } else { when_due(Step::Create) };
     };
-    let is_outdated = observed.spec_revision != unit.spec.spec_revision;
-    match &observed.state {
+    let is_outdated = !unit.is_made_as_wanted(held);
+    match &held.state {
+        UnitState::Running { .. } if drains(unit, held) => {
+            let began_ms = history.drains_since_ms(name).unwrap_or(now_ms);
+            match drain(unit, began_ms, observed.flows.get(name).copied(), now_ms) {
+                Drain::LookAgainAt(ms) => Step::WaitUntil(ms),
+                Drain::Over => Step::Stop,
+            }
+        }
         UnitState::Running { .. } if unit.stop || is_outdated => Step::Stop,
         UnitState::Running { .. } => Step::Keep,
         UnitState::Stopping { .. } => Step::Nothing,

@@ -74,10 +74,21 @@ pub(crate) struct State {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Phase {
     Created,
-    Running { pid: u32 },
-    Stopping { pid: u32 },
-    Exited { code: i32, reason: String },
-    Failed { reason: String },
+    Running {
+        pid: u32,
+    },
+    Stopping {
+        pid: u32,
+    },
+    Exited {
+        code: i32,
+        reason: String,
+        #[serde(default)]
+        lines: Vec<String>,
+    },
+    Failed {
+        reason: String,
+    },
 }
 
 impl Phase {
@@ -86,7 +97,7 @@ impl Phase {
             Self::Created => UnitState::Created,
             Self::Running { pid } => UnitState::Running { pid },
             Self::Stopping { pid } => UnitState::Stopping { pid },
-            Self::Exited { code, reason } => UnitState::Exited { code, reason },
+            Self::Exited { code, reason, lines } => UnitState::Exited { code, reason, lines },
             Self::Failed { reason } => UnitState::Failed { reason },
         }
     }

@@ -98,7 +98,7 @@ async fn until(runtimes: &Runtimes, name: &str, is_so: impl Fn(Option<&Unit>) ->
 async fn exit_of(runtimes: &Runtimes, name: &str) -> Result<(i32, String)> {
     let has_ended = |unit: Option<&Unit>| unit.is_some_and(|u| matches!(u.state, UnitState::Exited { .. }));
     match until(runtimes, name, has_ended).await?.context("gone")?.state {
-        UnitState::Exited { code, reason } => Ok((code, reason)),
+        UnitState::Exited { code, reason, .. } => Ok((code, reason)),
         other => bail!("{other:?}"),
     }
 }

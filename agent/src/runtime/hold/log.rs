@@ -1,5 +1,6 @@
 //! The log: what the process writes, line by line, with time and stream, in files of limited size.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,8 +13,10 @@ const FILE_MAX_BYTES: u64 = 10 << 20;
 const FILES: u32 = 3;
 /// A longer line is cut into several.
 const LINE_MAX_BYTES: usize = 16 << 10;
-/// How much of the last line goes into the reason of an exit.
+/// How much of a line goes into the reason of an exit.
 const REASON_MAX_CHARS: usize = 200;
+/// How many of the last lines go into it.
+const REASON_LINES: usize = 10;
 
 /// Which stream of the process a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +41,8 @@ pub(crate) struct Log {
     len_bytes: u64,
     /// Lines begun and not ended, by stream.
     partial: [Vec<u8>; 2],
-    last_line: Vec<u8>,
+    /// The last lines that say something, oldest first, cut.
+    last_lines: VecDeque<Vec<u8>>,
 }
 
 impl Log {
@@ -47,7 +51,7 @@ impl Log {
         let len_bytes = file.metadata()?.len();
         // Small: the log is flushed after each read, the buffer only joins its pieces.
         let file = BufWriter::with_capacity(4 << 10, file);
-        Ok(Log { path, file, len_bytes, partial: [Vec::new(), Vec::new()], last_line: Vec::new() })
+        Ok(Log { path, file, len_bytes, partial: [Vec::new(), Vec::new()], last_lines: VecDeque::new() })
     }
 
     /// Takes what was read from a stream.
@@ -81,13 +85,14 @@ impl Log {
         self.file.flush()
     }
 
-    /// The last line written, short enough for a reason.
-    pub(crate) fn last_line(&self) -> String {
-        String::from_utf8_lossy(&self.last_line).trim().chars().take(REASON_MAX_CHARS).collect()
+    /// The last lines written, oldest first, short enough for a reason.
+    pub(crate) fn last_lines(&self) -> Vec<String> {
+        let short = |line: &Vec<u8>| String::from_utf8_lossy(line).trim().chars().take(REASON_MAX_CHARS).collect();
+        self.last_lines.iter().map(short).collect()
     }
 
-    pub(crate) fn forget_last_line(&mut self) {
-        self.last_line.clear();
+    pub(crate) fn forget_last_lines(&mut self) {
+        self.last_lines.clear();
     }
 
     fn write_line(&mut self, source: Source, line: &[u8]) -> io::Result<()> {
@@ -101,8 +106,10 @@ impl Log {
         self.file.write_all(b"\n")?;
         self.len_bytes += len_bytes;
         if !line.iter().all(u8::is_ascii_whitespace) {
-            self.last_line.clear();
-            self.last_line.extend_from_slice(line.get(..4 * REASON_MAX_CHARS).unwrap_or(line));
+            if self.last_lines.len() == REASON_LINES {
+                self.last_lines.pop_front();
+            }
+            self.last_lines.push_back(line.get(..4 * REASON_MAX_CHARS).unwrap_or(line).to_vec());
         }
         Ok(())
     }
@@ -152,7 +159,9 @@ mod tests {
         let text = fs::read_to_string(dir.join("log")).unwrap();
         let lines: Vec<&str> = text.lines().map(|l| l.split_once(' ').unwrap().1).collect();
         assert_eq!(lines, ["e oops", "o hello", "o last"]);
-        assert_eq!(log.last_line(), "last");
+        assert_eq!(log.last_lines(), ["oops", "hello", "last"]);
+        log.take(Source::Stdout, b"1\n2\n3\n4\n5\n6\n7\n8\n9\n\n10\n").unwrap();
+        assert_eq!(log.last_lines(), ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
         fs::remove_dir_all(dir).unwrap();
     }
 

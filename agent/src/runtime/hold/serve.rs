@@ -153,10 +153,11 @@ impl Server {
         self.pump_output();
         let _ = self.log.finish();
         let Some(process) = self.process.take() else { return };
-        let reason = reason(code, was_killed && self.kill_at.is_some(), &process, &self.log.last_line());
+        let lines = if code == 0 { Vec::new() } else { self.log.last_lines() };
+        let reason = reason(code, was_killed && self.kill_at.is_some(), &process, lines.last());
         self.kill_at = None;
         self.state.exited_ms = now_ms();
-        self.state.phase = Phase::Exited { code, reason };
+        self.state.phase = Phase::Exited { code, reason, lines };
         self.publish();
     }
 
@@ -252,7 +253,7 @@ impl Server {
         if self.state.started_ms != 0 || self.state.exited_ms != 0 {
             self.state.restarts += 1;
         }
-        self.log.forget_last_line();
+        self.log.forget_last_lines();
         match process::start(&self.unit) {
             Ok(process) => {
                 self.state.phase = Phase::Running { pid: process.pid };
@@ -338,7 +339,7 @@ fn restarts_before(unit: &Unit) -> u32 {
     serde_json::from_slice::<State>(&bytes).map_or(0, |s| s.restarts + u32::from(s.started_ms != 0))
 }
 
-fn reason(code: i32, was_killed_by_us: bool, process: &Process, last_line: &str) -> String {
+fn reason(code: i32, was_killed_by_us: bool, process: &Process, last_line: Option<&String>) -> String {
     let mut text = if process.limits.out_of_memory_kills() > 0 {
         "killed by the kernel: out of memory".to_string()
     } else if was_killed_by_us {
@@ -349,7 +350,7 @@ fn reason(code: i32, was_killed_by_us: bool, process: &Process, last_line: &str)
             Err(_) => format!("exited with code {code}"),
         }
     };
-    if code != 0 && !last_line.is_empty() {
+    if let Some(last_line) = last_line {
         text.push_str(": ");
         text.push_str(last_line);
     }
