@@ -42,7 +42,7 @@ pub async fn run(rosters: Rosters, peers: Peers, problems: Problems) {
             () = prober.listen() => continue,
         }
         let targets = rosters.borrow().as_ref().map_or_else(Vec::new, |roster| roster.witnessed());
-        match prober.ask(&targets) {
+        match prober.ask(&targets).await {
             Ok(()) => {
                 failures = 0;
                 problems.clear(ABOUT);
@@ -66,7 +66,7 @@ struct Prober {
 }
 
 impl Prober {
-    fn ask(&mut self, targets: &[(u16, Ipv4Addr)]) -> Result<(), String> {
+    async fn ask(&mut self, targets: &[(u16, Ipv4Addr)]) -> Result<(), String> {
         if self.socket.is_none() && !targets.is_empty() {
             self.socket = Some(open().map_err(|error| format!("open a raw socket at {HOST_DEVICE}: {error}"))?);
         }
@@ -74,7 +74,7 @@ impl Prober {
         let mut result = Ok(());
         for (node_id, host_ip) in targets {
             let probe = self.probes.ask(*node_id, *host_ip, Instant::now());
-            match socket.try_send_to(&probe, SocketAddrV4::new(*host_ip, 0).into()) {
+            match socket.send_to(&probe, SocketAddrV4::new(*host_ip, 0)).await {
                 Ok(_) => Counts::add(&self.peers.counts().probes_sent),
                 Err(error) => result = Err(format!("probe node {node_id} at {host_ip}: {error}")),
             }
