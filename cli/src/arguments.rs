@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, completion, config, dns, down, events, exec, hold, host, inspect, leave, logs, ps, scale, server, services,
-    token, up, version, wait,
+    agent, completion, config, dns, down, events, exec, hold, host, inspect, leave, logs, node, ps, scale, server,
+    services, token, up, version, wait,
 };
 use crate::connection::ConnectionArgs;
 
@@ -70,6 +70,7 @@ pub enum Command {
   remuda ps                        every container of the fleet
   remuda ps shop                   of one stack
   remuda ps shop/web --host h2     of one service, on one host
+  remuda ps shop -o wide           with the last lines a failed container wrote, and more columns
   remuda ps shop -o json | jq -r '.[] | select(.state == \"failed\") | .reason'")]
     Ps(ps::Args),
     /// List services
@@ -86,17 +87,19 @@ pub enum Command {
     /// List hosts
     #[command(after_help = "Examples:
   remuda hosts
-  remuda hosts -o wide             with labels, address blocks and versions
+  remuda hosts -o wide             with what is wrong, labels, address blocks and versions
   remuda hosts -o json | jq -r '.[] | select(.state != \"ready\") | .name'")]
     Hosts(host::ListArgs),
-    /// Look at one host, label it or remove it
+    /// Look at one host, take it out of service for a while, label it or remove it
     #[command(
         subcommand,
         arg_required_else_help = true,
         after_help = "Examples:
   remuda host ls
   remuda host inspect h1
-  remuda host label h1 zone=a disk-"
+  remuda host drain h1             empty it; `remuda host activate h1` afterwards
+  remuda host label h1 zone=a disk-
+  remuda host rm h1 --dead"
     )]
     Host(host::Command),
     /// Change how many containers services have
@@ -128,7 +131,18 @@ It ends with the command's own exit code.")]
     #[command(after_help = "Examples:
   remuda events
   remuda events --follow -o json | jq .message
-  remuda events --since 120")]
+  remuda events -o json | jq -r '.[] | select(.kind == \"brake\") | .message'
+  remuda events --since 120
+
+Kinds:
+  host-joined, host-ready, host-suspect, host-control-lost, host-dead, host-removed    its state
+  host-changed, host-moved, host-problem      labels or availability, its address, a step that keeps failing
+  brake, control-lost                         alarms: nothing moves; an agent is silent for too long
+  container-started, -restarted, -failed, -complete, -stopped    what its host says
+  container-healthy, -unhealthy, -recreated   what its checks say, and what followed
+  container-moved, -lost                      its host is lost, or lost it
+  stack-applied, stack-removed, service-scaled
+  token-created, certificate-renewed, refused, server-started")]
     Events(events::Args),
     /// Wait until a stack or service is as it should be
     #[command(after_help = "Examples:
@@ -159,6 +173,16 @@ It ends with the command's own exit code.")]
   remuda version
   remuda version -o json | jq .server.product")]
     Version(version::Args),
+    /// Hosts, in the words of Docker Swarm
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Examples:
+  remuda node ls
+  remuda node ps h1
+  remuda node update --availability drain h1"
+    )]
+    Node(node::Command),
     /// Keep one container alive (started by the agent)
     #[command(hide = true)]
     Hold(hold::Args),

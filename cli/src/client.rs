@@ -86,7 +86,12 @@ impl Client {
 
     /// Deletes; what the server says about it is returned as it came (null = nothing).
     pub async fn delete(&self, path: &[&str]) -> Result<serde_json::Value, Refusal> {
-        let answer = self.answer(self.http.delete(self.url(path)?).timeout(ANSWER_LIMIT)).await?;
+        self.delete_query(path, &[]).await
+    }
+
+    pub async fn delete_query(&self, path: &[&str], query: &[(&str, &str)]) -> Result<serde_json::Value, Refusal> {
+        let request = self.http.delete(self.url(path)?).query(query).timeout(ANSWER_LIMIT);
+        let answer = self.answer(request).await?;
         let body = answer.bytes().await.map_err(|error| fault::transport(&self.connection, &error))?;
         Ok(serde_json::from_slice(&body).unwrap_or_default())
     }

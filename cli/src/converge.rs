@@ -7,6 +7,7 @@ use tokio::time::timeout_at;
 
 use crate::client::{Client, EventStream, Refusal};
 use crate::display::Display;
+use crate::emptying::Emptying;
 use crate::failure::{Failure, Outcome};
 use crate::patience::{Patience, Verdict};
 use crate::progress::{Progress, Scope, Seen, Want, measure};
@@ -21,44 +22,90 @@ const RETRY_LAST: Duration = Duration::from_secs(2);
 
 /// What to wait for, and how long.
 pub struct Goal {
-    pub scope: Scope,
-    pub want: Want,
-    /// Hosts must have done every step of this generation; 0 = any.
-    pub generation: u64,
+    pub aim: Aim,
     pub timeout: Duration,
     /// Words for success: `shop is up`.
     pub done: String,
 }
 
+pub enum Aim {
+    /// Containers of services as wanted. Hosts must have done every step of `generation`; 0 = any.
+    Services { scope: Scope, want: Want, generation: u64 },
+    /// Nothing left on a host.
+    Empty(Emptying),
+}
+
+/// How following ended, when nothing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Done,
+    /// By Ctrl-C: what was asked for goes on.
+    Detached,
+}
+
 /// Follows until done, detached by Ctrl-C, or out of time.
 pub async fn converge(client: &Client, goals: &[Goal]) -> Outcome {
+    pursue(client, goals).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// [`converge`] for those who have more to say at its end.
+pub async fn pursue(client: &Client, goals: &[Goal]) -> Result<End, Failure> {
     let started = Instant::now();
-    let mut display = Display::new(goals.iter().map(|goal| goal.scope.services.as_ref().map_or(1, Vec::len)).sum());
+    let mut display = Display::new(goals.iter().map(|goal| goal.aim.lines()).sum());
     let outcome = tokio::select! {
         outcome = follow(client, goals, &mut display) => outcome,
         _ = tokio::signal::ctrl_c() => {
             display.end();
-            eprintln!("detached: the fleet goes on with it; `{}` waits for it again", again(goals));
-            return Ok(ExitCode::SUCCESS);
+            let again = goals.first().map(|goal| goal.aim.again()).unwrap_or_default();
+            eprintln!("detached: the fleet goes on with it; {again}");
+            return Ok(End::Detached);
         }
     };
     display.end();
     outcome?;
     let words: Vec<&str> = goals.iter().map(|goal| goal.done.as_str()).collect();
     eprintln!("{} ({:.1} s)", words.join(", "), started.elapsed().as_secs_f64());
-    Ok(ExitCode::SUCCESS)
+    Ok(End::Done)
 }
 
-/// The command that waits for the same.
-fn again(goals: &[Goal]) -> String {
-    let of = |goal: &Goal| {
-        let gone = if goal.want == Want::Gone { " --for gone" } else { "" };
-        match &goal.scope.services {
-            Some(names) if names.len() == 1 => format!("remuda wait {}/{}{gone}", goal.scope.stack, names[0]),
-            _ => format!("remuda wait {}{gone}", goal.scope.stack),
+impl Aim {
+    fn measure(&self, seen: &Seen) -> Progress {
+        match self {
+            Self::Services { scope, want, generation } => measure(scope, *want, *generation, seen),
+            Self::Empty(emptying) => emptying.measure(seen),
         }
-    };
-    goals.first().map(of).unwrap_or_default()
+    }
+
+    /// No change of ours has to be published everywhere before it counts.
+    fn is_only_asking(&self) -> bool {
+        matches!(self, Self::Services { generation: 0, .. } | Self::Empty(_))
+    }
+
+    /// How many bars it takes, as far as is known.
+    fn lines(&self) -> usize {
+        match self {
+            Self::Services { scope, .. } => scope.services.as_ref().map_or(1, Vec::len),
+            Self::Empty(_) => 1,
+        }
+    }
+
+    /// What waits for the same, in words.
+    fn again(&self) -> String {
+        match self {
+            Self::Services { scope, want, .. } => {
+                let gone = if *want == Want::Gone { " --for gone" } else { "" };
+                let name = match &scope.services {
+                    Some(names) if names.len() == 1 => format!("{}/{}", scope.stack, names[0]),
+                    _ => scope.stack.clone(),
+                };
+                format!("`remuda wait {name}{gone}` waits for it again")
+            }
+            Self::Empty(Emptying { host, .. }) => {
+                format!("`remuda host drain {host}` follows it again, `remuda host activate {host}` calls it off")
+            }
+        }
+    }
 }
 
 async fn follow(client: &Client, goals: &[Goal], display: &mut Display) -> Result<(), Failure> {
@@ -93,15 +140,14 @@ async fn watch(
     pause: &mut Duration,
 ) -> Result<(), Failure> {
     let mut ticks = client.events(&["watch"], &[]).await.map_err(Refusal::into_failure)?;
-    let mut patience = Patience::new(goals.iter().all(|goal| goal.generation == 0));
+    let mut patience = Patience::new(goals.iter().all(|goal| goal.aim.is_only_asking()));
     // The first tick comes at once.
     let mut limit = SILENCE_LIMIT;
     loop {
         next_tick(&mut ticks, limit).await?;
         let seen = look(client).await?;
         *pause = RETRY_FIRST;
-        let progress: Vec<Progress> =
-            goals.iter().map(|goal| measure(&goal.scope, goal.want, goal.generation, &seen)).collect();
+        let progress: Vec<Progress> = goals.iter().map(|goal| goal.aim.measure(&seen)).collect();
         progress.iter().for_each(|progress| display.show(progress));
         let verdict = patience.judge(&progress, Instant::now());
         if verdict == Verdict::DoneButLate {

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::listing::first_line;
 use crate::progress::{Progress, ServiceProgress};
 
 /// More bars than this do not fit a screen; the rest is told in lines.
@@ -76,7 +77,7 @@ fn draw(bar: &ProgressBar, service: &ServiceProgress) {
 /// What is not done yet and why, in as few words as there are.
 fn words(service: &ServiceProgress) -> String {
     let others = service.others.iter().map(|(state, count)| format!("{count} {state}"));
-    let reasons = service.reasons.keys().cloned();
+    let reasons = service.reasons.keys().map(|reason| first_line(reason));
     others.chain(reasons).collect::<Vec<_>>().join("; ")
 }
 
@@ -90,7 +91,7 @@ fn changed_lines(last: &mut BTreeMap<String, String>, service: &ServiceProgress)
     for (reason, count) in &service.reasons {
         let key = format!("{}: {reason}", service.name);
         if last.insert(key, count.to_string()).is_none() {
-            lines.push(format!("  {reason}"));
+            lines.extend(reason.lines().map(|line| format!("  {line}")));
         }
     }
     lines

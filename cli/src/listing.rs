@@ -32,8 +32,8 @@ pub trait Row: Serialize {
     const WIDE: &'static [&'static str];
     /// Fields that the API has beyond the listing's contract (DESIGN.md section 5); `inspect` shows them.
     const BEYOND: &'static [&'static str] = &[];
-    /// As many cells as there are columns, the wide ones last.
-    fn cells(&self) -> Vec<String>;
+    /// As many cells as there are columns, the wide ones last; several lines in one only where `is_wide`.
+    fn cells(&self, is_wide: bool) -> Vec<String>;
 }
 
 pub fn print<R: Row>(rows: &[R], format: Format) -> Result<(), Failure> {
@@ -81,7 +81,7 @@ fn table<R: Row>(rows: &[R], is_wide: bool, columns: Option<u16>) -> String {
     let width = R::COLUMNS.len() + wide.len();
     table.set_header(R::COLUMNS.iter().chain(wide).copied());
     for row in rows {
-        table.add_row(row.cells().into_iter().take(width));
+        table.add_row(row.cells(is_wide).into_iter().take(width));
     }
     let count = table.column_count();
     for column in 0..count {
@@ -99,6 +99,21 @@ fn terminal_columns() -> Option<u16> {
 /// A cell for something that may not exist.
 pub fn or_dash(value: &Option<impl ToString>) -> String {
     value.as_ref().map_or_else(|| "-".into(), ToString::to_string)
+}
+
+/// Text from a host or a container, fit for a terminal: one line or many, no control characters.
+pub fn plain(text: &str) -> String {
+    let lines = text.lines().map(|line| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
+    lines.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Its first line, with `…` where there are more.
+pub fn first_line(text: &str) -> String {
+    let text = plain(text);
+    match text.trim().split_once('\n') {
+        Some((first, _)) => format!("{} …", first.trim_end()),
+        None => text.trim().to_owned(),
+    }
 }
 
 /// The contract's own word for a state: what serde writes.
@@ -122,7 +137,7 @@ mod tests {
     impl Row for Horse {
         const COLUMNS: &'static [&'static str] = &["NAME"];
         const WIDE: &'static [&'static str] = &["LEGS"];
-        fn cells(&self) -> Vec<String> {
+        fn cells(&self, _is_wide: bool) -> Vec<String> {
             vec![self.name.into(), self.legs.to_string()]
         }
     }
@@ -149,6 +164,13 @@ mod tests {
     fn an_empty_listing_is_a_header_or_an_empty_array() {
         assert_eq!(table::<Horse>(&[], false, None), "NAME\n");
         assert_eq!(json(&Vec::<Horse>::new()).unwrap(), "[]\n");
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_reach_the_terminal() {
+        assert_eq!(plain("a\x1b[31mb\tc\r\nd  \n"), "a [31mb c\nd");
+        assert_eq!(first_line("exited with code 3\nlast words\nmore"), "exited with code 3 …");
+        assert_eq!(first_line("one\n"), "one");
     }
 
     #[test]

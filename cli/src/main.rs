@@ -1,8 +1,8 @@
 //! `remuda`: the one command users type.
 //!
 //! Reading order: [`arguments`] (every command and its help), `command/` (one file each), [`client`] (the REST API from
-//! the outside; [`connection`], [`tls`], [`fault`], [`sse`], [`session`] serve it), [`converge`] with [`progress`] and
-//! [`display`] (following a change), [`compose_file`] (files in, problems out), [`listing`] (tables and JSON).
+//! the outside; [`connection`], [`tls`], [`fault`], [`sse`], [`session`] serve it), [`converge`] with [`progress`],
+//! [`emptying`] and [`display`] (following a change), [`compose_file`] (files in, problems out), [`listing`] (tables and JSON).
 //!
 //! Users' commands only talk to the API: they never touch the kernel, the store or another host.
 
@@ -13,6 +13,7 @@ mod compose_file;
 mod connection;
 mod converge;
 mod display;
+mod emptying;
 mod env_file;
 mod failure;
 mod fault;
@@ -88,6 +89,7 @@ async fn answer(command: Command, connection: &ConnectionArgs) -> Outcome {
         Command::Stacks(args) => command::services::stacks(args, &client()?).await,
         Command::Hosts(args) => command::host::list(args, &client()?).await,
         Command::Host(command) => command::host::run(command, connection).await,
+        Command::Node(command) => command::node::run(command, connection).await,
         Command::Scale(args) => command::scale::run(args, connection).await,
         Command::Logs(args) => command::logs::run(args, &client()?).await,
         Command::Exec(args) => command::exec::run(args, &client()?).await,

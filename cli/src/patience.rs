@@ -70,7 +70,12 @@ impl Patience {
     fn steady(&self, progress: &[Progress]) -> Duration {
         let is_empty = progress.iter().all(|progress| progress.services.iter().all(|service| service.desired == 0));
         match self.has_failed {
-            _ if is_empty || (self.is_only_asking && self.looks == 1) => Duration::ZERO,
+            _ if is_empty
+                || progress.iter().all(|progress| progress.is_final)
+                || (self.is_only_asking && self.looks == 1) =>
+            {
+                Duration::ZERO
+            }
             true => STEADY_AFTER_FAILURE,
             false => STEADY,
         }
@@ -87,7 +92,11 @@ mod tests {
         if failed > 0 {
             service.others.insert("failed".into(), failed);
         }
-        [Progress { services: vec![service], behind: behind.iter().map(|host| (*host).to_owned()).collect() }]
+        [Progress {
+            services: vec![service],
+            behind: behind.iter().map(|host| (*host).to_owned()).collect(),
+            is_final: false,
+        }]
     }
 
     /// Verdicts at these milliseconds.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, Service, ServiceState};
 
-use crate::listing::word;
+use crate::listing::{first_line, word};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +39,8 @@ pub struct Progress {
     pub services: Vec<ServiceProgress>,
     /// Ready hosts that have not yet done every step of the change: names, VIPs and published ports are everywhere.
     pub behind: Vec<String>,
+    /// Once done it stays so: nobody has to watch whether it holds.
+    pub is_final: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub fn measure(scope: &Scope, want: Want, generation: u64, seen: &Seen) -> Progr
     let services = names(scope, seen).into_iter().map(|name| measure_service(&scope.stack, &name, want, seen));
     let services: Vec<ServiceProgress> = services.collect();
     let behind = if want == Want::Gone { Vec::new() } else { hosts_behind(generation, seen) };
-    Progress { services, behind }
+    Progress { services, behind, is_final: want == Want::Gone }
 }
 
 impl Progress {
@@ -170,9 +172,8 @@ impl ServiceProgress {
         *self.others.entry(state).or_default() += 1;
         // Why something that shall go has not come up is of no interest.
         if let (Some(reason), false) = (&container.reason, want == Want::Gone) {
-            // The log lines that may follow are for `remuda ps -o json`.
-            let first = reason.lines().next().unwrap_or_default();
-            *self.reasons.entry(first.to_owned()).or_default() += 1;
+            // The log lines that may follow differ from container to container; `remuda ps -o wide` has them.
+            *self.reasons.entry(first_line(reason)).or_default() += 1;
         }
     }
 }

@@ -3,20 +3,20 @@
 use remuda_api::resource::{Container, Event, Host, Port, Service, Stack};
 use remuda_api::spec::PublishMode;
 
-use crate::listing::{Row, or_dash, word};
+use crate::listing::{Row, first_line, or_dash, plain, word};
 use crate::quantity::memory_words;
 
 impl Row for Container {
     const COLUMNS: &'static [&'static str] = &["NAME", "HOST", "IP", "STATE", "HEALTH", "REASON"];
     const WIDE: &'static [&'static str] = &["STACK", "SERVICE", "PID", "RESTARTS", "CREATED"];
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, is_wide: bool) -> Vec<String> {
         vec![
             self.name.clone(),
             or_dash(&self.host),
             or_dash(&self.ip),
             word(&self.state),
             word(&self.health),
-            first_line(self.reason.as_deref().unwrap_or_default()),
+            self.reason.as_deref().map(if is_wide { plain } else { first_line }).unwrap_or_default(),
             self.stack.clone(),
             self.service.clone(),
             or_dash(&self.pid),
@@ -26,15 +26,10 @@ impl Row for Container {
     }
 }
 
-/// A reason may go on with log lines, which JSON shows.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
-}
-
 impl Row for Service {
     const COLUMNS: &'static [&'static str] = &["NAME", "KIND", "RUNNING", "HEALTHY", "STATE", "VIP", "PORTS"];
     const WIDE: &'static [&'static str] = &["IMAGE", "GENERATION"];
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, _is_wide: bool) -> Vec<String> {
         vec![
             format!("{}/{}", self.stack, self.name),
             self.kind.clone(),
@@ -59,7 +54,7 @@ fn port(port: &Port) -> String {
 impl Row for Stack {
     const COLUMNS: &'static [&'static str] = &["NAME", "SERVICES", "RUNNING", "HEALTHY", "STATE"];
     const WIDE: &'static [&'static str] = &["GENERATION"];
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, _is_wide: bool) -> Vec<String> {
         vec![
             self.name.clone(),
             self.services.to_string(),
@@ -74,9 +69,9 @@ impl Row for Stack {
 impl Row for Host {
     const COLUMNS: &'static [&'static str] =
         &["NAME", "UNDERLAY", "STATE", "AVAILABILITY", "CPU", "MEMORY", "CONTAINERS"];
-    const WIDE: &'static [&'static str] = &["ID", "CIDRS", "LABELS", "GENERATION", "VERSION"];
-    const BEYOND: &'static [&'static str] = &["generation", "version"];
-    fn cells(&self) -> Vec<String> {
+    const WIDE: &'static [&'static str] = &["REASON", "PROBLEMS", "ID", "CIDRS", "LABELS", "GENERATION", "VERSION"];
+    const BEYOND: &'static [&'static str] = &["generation", "version", "reason", "problems"];
+    fn cells(&self, _is_wide: bool) -> Vec<String> {
         let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         vec![
             self.name.clone(),
@@ -86,6 +81,8 @@ impl Row for Host {
             self.cpu.to_string(),
             memory_words(self.memory),
             self.containers.to_string(),
+            self.reason.as_deref().map(plain).unwrap_or_default(),
+            problems(&self.problems),
             self.node_id.to_string(),
             self.cidrs.join(", "),
             labels.join(", "),
@@ -95,11 +92,21 @@ impl Row for Host {
     }
 }
 
+/// The first one, and how many more `inspect` shows.
+fn problems(problems: &[String]) -> String {
+    match problems {
+        [] => String::new(),
+        [only] => first_line(only),
+        [first, others @ ..] => format!("{} (and {} more)", first_line(first), others.len()),
+    }
+}
+
 impl Row for Event {
     const COLUMNS: &'static [&'static str] = &["TIME", "KIND", "OBJECT", "MESSAGE"];
     const WIDE: &'static [&'static str] = &["ID"];
-    fn cells(&self) -> Vec<String> {
-        vec![self.time.clone(), self.kind.clone(), self.object.clone(), first_line(&self.message), self.id.to_string()]
+    fn cells(&self, _is_wide: bool) -> Vec<String> {
+        let (kind, object) = (self.kind.clone(), plain(&self.object));
+        vec![self.time.clone(), kind, object, first_line(&self.message), self.id.to_string()]
     }
 }
 
@@ -109,7 +116,7 @@ mod tests {
     use remuda_api::spec::Protocol;
 
     fn widths<R: Row>(row: &R) {
-        assert_eq!(row.cells().len(), R::COLUMNS.len() + R::WIDE.len());
+        assert_eq!(row.cells(true).len(), R::COLUMNS.len() + R::WIDE.len());
     }
 
     #[test]
@@ -120,6 +127,21 @@ mod tests {
         assert_eq!(port(&http), "8080->80/tcp (host)");
         http = Port { published: None, protocol: Protocol::Udp, mode: PublishMode::Ingress, ..http };
         assert_eq!(port(&http), "80/udp");
+    }
+
+    #[test]
+    fn a_host_shows_its_first_problem_and_how_many_there_are() {
+        let several = ["port 80 is taken\nby nginx".to_owned(), "b".into(), "c".into()];
+        assert_eq!(problems(&several), "port 80 is taken … (and 2 more)");
+        assert_eq!((problems(&several[1..2]), problems(&[])), ("b".into(), String::new()));
+    }
+
+    #[test]
+    fn a_reason_has_one_line_in_a_table_and_all_of_them_where_it_is_wide() {
+        let mut failed: Container = serde_json::from_str(CONTAINER).unwrap();
+        failed.reason = Some("exited with code 3\nno such file".into());
+        assert_eq!(failed.cells(false)[5], "exited with code 3 …");
+        assert_eq!(failed.cells(true)[5], "exited with code 3\nno such file");
     }
 
     #[test]
@@ -135,5 +157,5 @@ mod tests {
         "running":0,"healthy":0,"state":"active","image":null,"generation":3}"#;
     const HOST: &str = r#"{"name":"h1","node_id":1,"underlay_ip":"192.0.2.1","cidrs":["10.42.0.0/26"],
         "state":"ready","availability":"active","labels":{"zone":"a"},"cpu":2.0,"memory":1024,"containers":0,
-        "generation":3,"version":"0.1.0"}"#;
+        "generation":3,"version":"0.1.0","reason":null,"problems":[]}"#;
 }

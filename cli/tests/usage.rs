@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::{Folder, other_ca, remuda, remuda_with};
 
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 37] = [
     &["server"],
     &["agent"],
     &["leave"],
@@ -22,6 +22,16 @@ const COMMANDS: [&[&str]; 27] = [
     &["host", "ls"],
     &["host", "inspect"],
     &["host", "label"],
+    &["host", "drain"],
+    &["host", "pause"],
+    &["host", "activate"],
+    &["host", "rm"],
+    &["node"],
+    &["node", "ls"],
+    &["node", "ps"],
+    &["node", "inspect"],
+    &["node", "update"],
+    &["node", "rm"],
     &["scale"],
     &["logs"],
     &["exec"],
@@ -56,7 +66,7 @@ fn the_list_of_commands_is_complete_and_hides_what_only_the_agent_starts() {
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
     let expected = "server agent leave token up down ps services stacks hosts host scale logs exec inspect events wait \
-                    dns config completion version";
+                    dns config completion version node";
     assert_eq!(listed.join(" "), expected);
 }
 
@@ -76,6 +86,12 @@ fn wrong_words_end_with_2_and_say_what_is_right() {
         (&["scale", "shop/web=1", "shop/web=2"], "twice"),
         (&["scale"], "STACK/SERVICE=N"),
         (&["host", "label", "h1", "zone"], "KEY=VALUE"),
+        (&["host", "drain"], "<NAME>"),
+        (&["host", "drain", "h1", "--timeout", "-1s"], "90s or 15m"),
+        (&["host", "pause", "h1", "--detach"], "unexpected argument"),
+        (&["node", "update", "h1"], "--availability <STATE>"),
+        (&["node", "update", "--availability", "drained", "h1"], "[possible values: active, pause, drain]"),
+        (&["node", "update", "--label-add", "zone", "h1"], "KEY=VALUE"),
         (&["logs", "web", "--tail", "0"], "1.."),
         (&["up", "-s", "a.b"], "letters, digits"),
         (&["up", "-f", "x"], "--stack"),
@@ -184,6 +200,58 @@ fn config_shows_what_a_file_means_with_variables_from_beside_it() {
     let said = remuda(&["config", "-f", &file, "-o", "json"]);
     let spec: remuda_api::spec::StackSpec = serde_json::from_str(&said.out).expect("a stack");
     assert_eq!(spec.services["web"].image.as_deref(), Some("redis:7"));
+}
+
+#[test]
+fn config_shows_health_checks_with_every_default_and_says_where_they_are_wrong() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "compose.yaml",
+        "services:
+  web:
+    command: [web]
+    healthcheck: {test: 'curl -f http://localhost', interval: 5s}
+    x-remuda:
+      drain_timeout_ms: 30000
+      health_check: {port: 80, request_line: 'GET \"/\" \"HTTP/1.0\"', strategy: recreateOnQuorum,
+        recreate_on_quorum_strategy_config: {quorum: 2}}
+",
+    );
+    let said = remuda(&["config", "-f", &file]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "nothing is left for later");
+    for line in [
+        "request_line: \"GET / HTTP/1.0\"",
+        "interval_ms: 2000",
+        "kind: recreate-on-quorum",
+        "quorum: 2",
+        "- \"curl -f http://localhost\"",
+        "interval_ms: 5000",
+        "retries: 3",
+        "drain_timeout_ms: 30000",
+    ] {
+        assert!(said.out.contains(line), "{line} is missing:\n{}", said.out);
+    }
+    let file = folder
+        .file("bad.yaml", "services:\n  web:\n    command: [web]\n    x-remuda:\n      health_check: {port: 0}\n");
+    let said = remuda(&["config", "-f", &file]);
+    assert_eq!(said.code, 1);
+    let place = format!("error: {file}:5:28: services.web.x-remuda.health_check.port: expected a port");
+    assert!(said.err.contains(&place) && said.err.contains("from 1 to 65535, found `0`"), "{}", said.err);
+}
+
+#[test]
+fn the_example_of_health_checks_means_what_its_comments_say() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/health.yaml");
+    let said = remuda(&["config", "-f", file, "-s", "health", "-o", "json"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let spec: remuda_api::spec::StackSpec = serde_json::from_str(&said.out).expect("a stack");
+    let (web, cache) = (&spec.services["web"], &spec.services["cache"]);
+    let check = web.health_check.as_ref().expect("a check from outside");
+    assert_eq!(check.request_line.as_deref(), Some("GET /ping HTTP/1.0"));
+    assert_eq!(check.strategy, remuda_api::health::Strategy::RecreateOnQuorum { quorum: 2 });
+    assert_eq!(web.drain_timeout_ms, 15_000);
+    let command = cache.healthcheck.as_ref().expect("a check from inside");
+    assert_eq!(command.argv, ["/bin/sh", "-c", "redis-cli ping | grep -q PONG"]);
 }
 
 #[test]

@@ -135,6 +135,12 @@ fn an_unknown_name_is_answered_with_what_exists() {
         (&["exec", "web", "--", "ls"], "`shop/web`"),
         (&["inspect", "h9"], "`shop/web`"),
         (&["host", "inspect", "h9"], "none at all yet"),
+        (&["host", "drain", "h9"], "there is no host `h9`"),
+        (&["host", "pause", "h9"], "none at all yet"),
+        (&["host", "rm", "h9"], "there is no host `h9`"),
+        (&["host", "rm", "h9", "--dead"], "there is no host `h9`"),
+        (&["node", "update", "--availability", "drain", "h9"], "there is no host `h9`"),
+        (&["node", "rm", "h9"], "none at all yet"),
         (&["scale", "shop/wep=2"], "`shop/web`"),
     ] {
         let said = fleet.remuda(words);
@@ -198,6 +204,33 @@ fn what_the_server_refuses_is_listed_completely() {
     assert_eq!(said.code, 1);
     assert!(said.err.contains("8080") && said.err.contains("one"), "{}", said.err);
     assert_eq!(fleet.list(&["stacks"]).len(), 1);
+}
+
+#[test]
+fn a_health_check_is_changed_in_place_and_a_bad_one_is_refused_with_its_field() {
+    let fleet = Fleet::new();
+    let shop = |check: &str| {
+        let text = format!("services:\n  web:\n    command: [sleep, '1']\n    x-remuda: {check}\n");
+        fleet.folder.file("shop.yaml", text)
+    };
+    fleet.done(&["up", "-f", &shop("{}"), "-s", "shop", "-d"]);
+    let said = fleet.done(&["up", "-f", &shop("{health_check: {port: 80}}"), "-s", "shop", "-d"]);
+    assert!((said.out + &said.err).contains("web: changed in place"));
+    let plan = fleet.remuda(&["up", "-f", &shop("{drain_timeout_ms: 1}"), "-s", "shop", "--plan"]);
+    assert_eq!((plan.code, plan.out.as_str()), (2, "web: changed in place\n"), "{}", plan.err);
+    let said = fleet.remuda(&["up", "-f", &shop("{health_check: {port: 80, interval: 0}}"), "-s", "shop", "-d"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("services.web.x-remuda.health_check.interval: expected milliseconds"), "{}", said.err);
+}
+
+#[test]
+fn the_example_of_health_checks_is_accepted() {
+    let fleet = Fleet::new();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/health.yaml");
+    fleet.done(&["up", "-f", file, "-s", "health", "-d"]);
+    let containers = fleet.list(&["ps", "health/web"]);
+    assert_eq!(containers.len(), 3);
+    assert!(containers[0]["reason"].as_str().is_some_and(|why| why.contains("cache to be healthy")), "{containers:?}");
 }
 
 #[test]

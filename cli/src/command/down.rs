@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ps::stack_named;
 use crate::client::{Client, Refusal};
-use crate::converge::{DEFAULT_TIMEOUT, Goal, converge};
+use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge};
 use crate::failure::Outcome;
 use crate::progress::{Scope, Want};
 use crate::quantity;
@@ -40,9 +40,11 @@ pub async fn run(args: Args, client: &Client) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let goal = Goal {
-        scope: Scope { stack: args.stack.clone(), services: None },
-        want: Want::Gone,
-        generation: 0,
+        aim: Aim::Services {
+            scope: Scope { stack: args.stack.clone(), services: None },
+            want: Want::Gone,
+            generation: 0,
+        },
         timeout: args.timeout,
         done: format!("{} is gone", args.stack),
     };

@@ -6,7 +6,7 @@ use remuda_api::resource::Event;
 
 use crate::client::{Client, Refusal};
 use crate::failure::{Context, Failure, Outcome};
-use crate::listing::{Format, OutputArgs, out, print};
+use crate::listing::{Format, OutputArgs, first_line, out, plain, print};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -44,7 +44,8 @@ async fn follow(client: &Client, mut query: Vec<(&str, &str)>, format: Format) -
 
 /// One event, one line, in JSON too.
 fn line(event: &Event, format: Format) -> Result<String, Failure> {
-    let Event { id, time, kind, object, message } = event;
+    let Event { id, time, kind, .. } = event;
+    let (object, message) = (plain(&event.object), first_line(&event.message));
     match format {
         Format::Json => Ok(serde_json::to_string(event).cannot("print JSON")? + "\n"),
         Format::Table => Ok(format!("{time}  {kind}  {object}  {message}\n")),

@@ -31,9 +31,14 @@ pub async fn run(args: Args, client: &Client) -> Outcome {
     };
     let given = [("stack", stack.as_deref()), ("service", service), ("host", args.host.as_deref())];
     let query: Vec<(&str, &str)> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    print_of(&query, args.output, client).await
+}
+
+/// The containers that `query` asks for.
+pub async fn print_of(query: &[(&str, &str)], output: OutputArgs, client: &Client) -> Outcome {
     let containers: Vec<Container> =
-        client.look_up_query(&["containers"], &query).await.map_err(Refusal::into_failure)?;
-    print(&containers, args.output.output)?;
+        client.look_up_query(&["containers"], query).await.map_err(Refusal::into_failure)?;
+    print(&containers, output.output)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,7 +8,7 @@ use reqwest::Method;
 
 use crate::client::{Client, Refusal};
 use crate::connection::ConnectionArgs;
-use crate::converge::{DEFAULT_TIMEOUT, Goal, converge};
+use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge};
 use crate::failure::{Failure, Outcome};
 use crate::name::{self, Known};
 use crate::progress::{Scope, Want};
@@ -60,9 +60,11 @@ pub async fn run(args: Args, connection: &ConnectionArgs) -> Outcome {
 
 fn goal(wish: &Wish, generation: u64, timeout: Duration) -> Goal {
     Goal {
-        scope: Scope { stack: wish.stack.clone(), services: Some(vec![wish.service.clone()]) },
-        want: Want::Healthy,
-        generation,
+        aim: Aim::Services {
+            scope: Scope { stack: wish.stack.clone(), services: Some(vec![wish.service.clone()]) },
+            want: Want::Healthy,
+            generation,
+        },
         timeout,
         done: format!("{}/{} has {}", wish.stack, wish.service, wish.replicas),
     }

@@ -10,7 +10,7 @@ use reqwest::Method;
 use crate::client::{Client, Refusal};
 use crate::compose_file::{self, FileArgs};
 use crate::connection::ConnectionArgs;
-use crate::converge::{DEFAULT_TIMEOUT, Goal, converge};
+use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge};
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 use crate::listing::out;
 use crate::progress::{Scope, Want};
@@ -52,9 +52,11 @@ pub async fn run(args: Args, connection: &ConnectionArgs) -> Outcome {
     }
     let goal = Goal {
         // Pruned services must be gone too, so the whole stack is followed then.
-        scope: Scope { stack: args.stack.clone(), services: Some(services).filter(|_| !args.prune) },
-        want: Want::Healthy,
-        generation: if applied.changes.is_empty() { 0 } else { applied.generation },
+        aim: Aim::Services {
+            scope: Scope { stack: args.stack.clone(), services: Some(services).filter(|_| !args.prune) },
+            want: Want::Healthy,
+            generation: if applied.changes.is_empty() { 0 } else { applied.generation },
+        },
         timeout: args.timeout,
         done: format!("{} is up", args.stack),
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ps::stack_named;
 use crate::client::Client;
-use crate::converge::{DEFAULT_TIMEOUT, Goal, converge, look};
+use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge, look};
 use crate::failure::{Failure, Outcome};
 use crate::name;
 use crate::progress::{Scope, Want};
@@ -35,7 +35,8 @@ pub async fn run(args: Args, client: &Client) -> Outcome {
         None => scope.stack.clone(),
     };
     let done = format!("{name} is {state}");
-    converge(client, &[Goal { scope, want: args.want, generation: 0, timeout: args.timeout, done }]).await
+    let aim = Aim::Services { scope, want: args.want, generation: 0 };
+    converge(client, &[Goal { aim, timeout: args.timeout, done }]).await
 }
 
 /// What is already gone needs no name that exists; everything else does.
