@@ -61,7 +61,6 @@ pub enum Command {
 }
 
 #[derive(clap::Args)]
-#[group(id = "what", required = true, multiple = true, args = ["availability", "label_add", "label_rm"])]
 pub struct UpdateArgs {
     /// Whether containers are placed there (active), stay (pause) or move away (drain)
     #[arg(long, value_enum, value_name = "STATE")]
@@ -118,6 +117,10 @@ fn patch(args: &UpdateArgs) -> Result<HostPatch, Failure> {
     });
     let removed = args.label_rm.iter().map(|key| format!("{key}-"));
     let words: Vec<String> = args.label_add.iter().cloned().chain(removed).collect();
+    if availability.is_none() && words.is_empty() {
+        return Err(Failure::usage("nothing to change")
+            .advice("say what: --availability active|pause|drain, --label-add KEY=VALUE or --label-rm KEY"));
+    }
     let labels: BTreeMap<String, Option<String>> = label_changes(&words)?;
     Ok(HostPatch { labels, availability })
 }
