@@ -20,7 +20,7 @@ use crate::reconcile;
 use crate::state::{Live, Loss, Node, State};
 use crate::store::{Store, StoreError};
 use crate::streams::Streams;
-use crate::{detector, persist, report};
+use crate::{detector, health, persist, report};
 
 /// Reports waiting to be written: more than this and agents wait for us.
 const REPORTS_BACKLOG: usize = 1_024;
@@ -210,6 +210,7 @@ fn with_live(mut state: State, known: impl Fn(u32) -> Option<Live>) -> State {
         ..Live::default()
     };
     state.live = state.nodes.iter().map(|(id, node)| (*id, known(*id).unwrap_or_else(|| fresh(node)))).collect();
+    health::ask(&mut state);
     state
 }
 

@@ -4,14 +4,15 @@
 //! - [`state`]: everything known, as data; [`persist`], [`store`]: how it is kept
 //! - [`accept`]: whether a wish may be; [`declare`]: the wish written into the state
 //! - [`reconcile`]: what follows from it, with [`place`] (which host) and [`alloc`] (which numbers and addresses)
+//! - [`health`]: who checks whom, who is healthy, who is replaced
 //! - [`publish`]: what each host is told; [`report`]: what each host says; [`join`], [`facts`]: who becomes one; [`view`]: what people see
 //! - [`fleet`]: the one place where the state changes; [`orders`]: logs, exec, look-ups
 //! - [`detector`]: which hosts live; [`liveness`]: what it is fed with, and its verdicts written; [`streams`]: reports' streams
 //! - [`pki`]: who may talk to whom; [`listen`]: the port; [`link`]: agents; [`http`]: people
 //! - [`server`]: all of it as `remuda server`
 //!
-//! `accept`, `alloc`, `declare`, `detector`, `place`, `publish`, `reconcile`, `report`, `join` and `view` are pure: state, time
-//! and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
+//! `accept`, `alloc`, `declare`, `detector`, `health`, `place`, `publish`, `reconcile`, `report`, `join` and `view` are
+//! pure: state, time and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
 
 pub mod accept;
 pub mod alloc;
@@ -20,6 +21,7 @@ pub mod declare;
 pub mod detector;
 pub mod facts;
 pub mod fleet;
+pub mod health;
 pub mod http;
 pub mod join;
 pub mod link;

@@ -26,7 +26,7 @@ use crate::pki::token::{self, TokenError};
 use crate::pki::verifier::Peer;
 use crate::pki::{NodeCertificate, PkiError};
 use crate::state::State;
-use crate::{publish, report};
+use crate::{health, publish, report};
 
 mod stubs {
     include!(concat!(env!("OUT_DIR"), "/remuda.v1.AgentLink.rs"));
@@ -224,7 +224,8 @@ fn says_something(state: &State, node_id: u32, report: &Report) -> bool {
     let is_news = live.generation != report.generation || live.problems != report.problems;
     let is_back = report.generation > 0 && live.state != HostState::Ready;
     let has_content = !report.containers.is_empty() || !report.gone.is_empty() || report.facts.is_some();
-    is_news || is_back || has_content || report.complete
+    let is_found = health::is_news(&live, report);
+    is_news || is_found || is_back || has_content || report.complete
 }
 
 /// The full assignment, then deltas, each from what was sent last to the latest: a slow host skips what lies between.

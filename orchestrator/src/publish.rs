@@ -7,6 +7,7 @@ use remuda_api::assignment::{
 };
 use remuda_api::spec::{EndpointMode, NetworkMode, NetworkSpec, PortSpec, PublishMode, RestartPolicy, ServiceSpec};
 
+use crate::health::Checks;
 use crate::state::{self, Stage, State};
 
 /// Where every host's resolver listens.
@@ -31,7 +32,7 @@ pub fn assignment(state: &State, shared: &Shared, node_id: u32) -> Assignment {
         services: shared.services.clone(),
         endpoints: shared.endpoints.clone(),
         containers: mine.filter_map(|container| told(state, container)).collect(),
-        checks: Vec::new(),
+        checks: shared.checks.of_host(node_id),
     }
 }
 
@@ -43,6 +44,7 @@ pub struct Shared {
     nodes: Vec<Node>,
     services: Vec<Service>,
     endpoints: Vec<Endpoint>,
+    checks: Checks,
 }
 
 impl Shared {
@@ -57,6 +59,7 @@ impl Shared {
             nodes: state.nodes.values().map(|node| self::node(node)).collect(),
             services: state.services.values().map(|service| self::service(state, service)).collect(),
             endpoints,
+            checks: Checks::of(state),
         }
     }
 }

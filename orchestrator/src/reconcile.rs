@@ -22,16 +22,19 @@ use remuda_api::spec::{DependsOn, NetworkMode, RuntimeKind};
 
 pub use leave::CONFIRM_TIMEOUT_MS;
 
-use leave::{advance_leaving, leave, retire_surplus};
+pub(crate) use leave::leave;
+use leave::{advance_leaving, retire_surplus};
 use moving::{advance_moving, start_moving};
 use pending::place_pending;
 
+use crate::health;
 use crate::place::{self, Candidate, Wish};
 use crate::state::{Claim, Container, Service, State};
 
 /// Brings the records in line with what is declared and with what hosts said.
 pub fn reconcile(state: &mut State, now_ms: u64) {
     forget_lost(state);
+    health::judge(state, now_ms);
     advance_leaving(state, now_ms);
     release_waiting(state);
     follow_specs(state, now_ms);
@@ -42,11 +45,13 @@ pub fn reconcile(state: &mut State, now_ms: u64) {
     place_pending(state, now_ms);
     advance_moving(state, now_ms);
     sweep(state);
+    health::ask(state);
 }
 
 /// Something will change at this time although nobody says anything (unix ms).
 pub fn next_deadline_ms(state: &State) -> Option<u64> {
-    [leave::next_deadline_ms(state), moving::next_deadline_ms(state)].into_iter().flatten().min()
+    let deadlines = [leave::next_deadline_ms, moving::next_deadline_ms, health::next_deadline_ms];
+    deadlines.into_iter().filter_map(|of| of(state)).min()
 }
 
 /// What a container of `service` asks of a host.

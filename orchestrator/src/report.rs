@@ -6,8 +6,8 @@ use std::sync::Arc;
 use remuda_api::link::{ContainerStatus, HostFacts, Report};
 use remuda_api::resource::{ContainerState, HostState};
 
-use crate::facts;
 use crate::state::{Container, Live, Loss, Node, Stage, State};
+use crate::{facts, health};
 
 /// Longest text of a host's that is kept: a reason is a sentence.
 const TEXT_MAX_BYTES: usize = 1_024;
@@ -28,6 +28,7 @@ pub fn apply(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
         forget_container(state, &name, now_ms);
     }
     update_host(state, node_id, report, now_ms);
+    health::hear(state, node_id, report, now_ms);
 }
 
 /// How a host stands: a verdict of the failure detector ([`crate::detector`]), or of the host's own report.

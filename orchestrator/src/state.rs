@@ -14,6 +14,8 @@ use remuda_api::spec::{NetworkSpec, PortSpec, Protocol, PublishMode, ServiceMode
 use serde::{Deserialize, Serialize};
 
 use crate::clock::rfc3339;
+use crate::health::Recreation;
+use crate::health::checkers::Checkers;
 
 /// Events kept, oldest forgotten first: a day of a busy small fleet.
 pub const EVENTS_MAX: usize = 2_000;
@@ -36,6 +38,8 @@ pub struct State {
     pub events: VecDeque<Arc<Event>>,
     /// Not stored: what is known of each host since this server started.
     pub live: BTreeMap<u32, Live>,
+    /// Not stored: which hosts check which containers.
+    pub checkers: Arc<Checkers>,
 }
 
 /// What belongs to the fleet as a whole.
@@ -158,6 +162,8 @@ pub struct Service {
     pub removing: bool,
     /// What it depends on was there once: later containers do not wait again.
     pub released: bool,
+    /// When an unhealthy container of it was replaced last.
+    pub recreation: Recreation,
 }
 
 impl Service {
@@ -232,10 +238,12 @@ pub struct Verdict {
     pub health: Health,
     /// Why it is unhealthy, or what its checkers found while it is not healthy yet.
     pub reason: String,
-    /// When `health` became this.
+    /// When `health` became this; 0 = it does not run.
     pub since_ms: u64,
     /// It was healthy before, so a start is a restart.
     pub was_healthy: bool,
+    /// How long it had been healthy when it became unhealthy; 0 = it had not been, since its start.
+    pub healthy_ms: u64,
     /// The start it is about, as its host dated it; another start begins afresh.
     pub started: String,
 }
@@ -296,14 +304,18 @@ impl Container {
         }
     }
 
+    /// The verdict of [`crate::health`] on a process that runs.
     pub fn health(&self) -> Health {
-        let Some(status) = &self.status else { return Health::Initializing };
-        match status.health.as_str() {
-            "unhealthy" => Health::Unhealthy,
-            // Without a check, running is healthy; no spec carries a check yet.
-            _ if self.state() == ContainerState::Running => Health::Healthy,
+        match &self.status {
+            Some(_) if self.is_running() => self.verdict.health,
+            Some(status) if status.health == "unhealthy" => Health::Unhealthy,
             _ => Health::Initializing,
         }
+    }
+
+    /// Its host says that it runs, whatever is wished for it.
+    pub fn is_running(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.state == "running")
     }
 
     /// Running and not on its way out: it belongs into names, lists and rings.
@@ -368,6 +380,8 @@ pub struct Live {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
     pub outcome: CheckOutcome,
+    /// When it was first heard (unix ms).
+    pub since_ms: u64,
     pub reason: String,
 }
 

@@ -4,6 +4,7 @@ use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, P
 use remuda_api::spec::{ServiceMode, ServiceSpec};
 
 use crate::clock::rfc3339;
+use crate::health;
 use crate::state::{self, State};
 
 pub fn container(state: &State, container: &state::Container) -> Container {
@@ -39,6 +40,9 @@ fn reason(state: &State, container: &state::Container) -> Option<String> {
     }
     if shown_state(state, container) == ContainerState::Failed && container.state() != ContainerState::Failed {
         return Some(why_stranded(state, container));
+    }
+    if let Some(why) = health::reason(state, container) {
+        return Some(why);
     }
     let said = container.status.as_ref().map(|status| status.reason.clone()).unwrap_or_default();
     let is_well = container.state() == ContainerState::Running && container.health() != Health::Unhealthy;

@@ -22,7 +22,7 @@ pub(super) fn next_deadline_ms(state: &State) -> Option<u64> {
 
 /// Starts the way out of a container; one without a place is simply forgotten, as is one of a lost host, which leaves
 /// something behind there.
-pub(super) fn leave(state: &mut State, name: &str, now_ms: u64) {
+pub(crate) fn leave(state: &mut State, name: &str, now_ms: u64) {
     let revision = state.revision;
     let Some(container) = state.containers.get(name) else { return };
     if container.node_id == 0 {

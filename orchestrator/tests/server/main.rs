@@ -3,6 +3,7 @@
 mod api;
 mod common;
 mod fleet;
+mod health;
 mod join;
 mod session;
 mod start;

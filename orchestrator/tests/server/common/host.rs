@@ -1,5 +1,6 @@
 //! A host that speaks the real protocol and only says that it runs what it is told.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use remuda_api::assignment::Assignment;
@@ -22,8 +23,13 @@ pub struct Host {
     /// Full assignments and deltas received.
     pub updates: watch::Receiver<(u32, u32)>,
     pub mode: watch::Sender<Mode>,
+    /// What it finds of the endpoints it is asked to check; it says nothing of others.
+    pub finds: watch::Sender<Findings>,
     task: tokio::task::JoinHandle<()>,
 }
+
+/// Outcome and reason by endpoint id.
+pub type Findings = BTreeMap<u32, (CheckOutcome, String)>;
 
 /// How it behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,19 +46,20 @@ impl Host {
         let (held, held_seen) = watch::channel(None);
         let (updates, updates_seen) = watch::channel((0, 0));
         let (mode, mode_seen) = watch::channel(Mode::Running);
+        let (finds, finds_seen) = watch::channel(Findings::new());
         let node_id = identity.node_id;
         let (address, ca, own) = (fleet.address(), fleet.ca(), identity.clone());
         let task = tokio::spawn(async move {
             loop {
                 if let Ok(client) = client(address, &ca, Some(&own)).await {
                     let follow = follow(client.clone(), facts.clone(), held.clone(), updates.clone());
-                    let tell = tell(client, held.subscribe(), mode_seen.clone());
+                    let tell = tell(client, held.subscribe(), mode_seen.clone(), finds_seen.clone());
                     tokio::select! { () = follow => {}, () = tell => {} }
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
-        Host { node_id, identity, held: held_seen, updates: updates_seen, mode, task }
+        Host { node_id, identity, held: held_seen, updates: updates_seen, mode, finds, task }
     }
 
     pub fn assignment(&self) -> Assignment {
@@ -92,6 +99,7 @@ async fn tell(
     mut client: Grpc<Channel>,
     mut held: watch::Receiver<Option<Assignment>>,
     mut mode: watch::Receiver<Mode>,
+    mut finds: watch::Receiver<Findings>,
 ) {
     let (reports, stream) = mpsc::channel(4);
     let send = async {
@@ -102,7 +110,10 @@ async fn tell(
             let report = match (now, assignment) {
                 (Mode::Silent, _) => None,
                 (Mode::Stuck, _) | (_, None) => Some(Report::default()),
-                (Mode::Running, Some(assignment)) => Some(report(&assignment, std::mem::take(&mut is_first))),
+                (Mode::Running, Some(assignment)) => Some(Report {
+                    checks: checks(&assignment, &finds.borrow_and_update()),
+                    ..report(&assignment, std::mem::take(&mut is_first))
+                }),
             };
             if let Some(report) = report
                 && reports.send(report).await.is_err()
@@ -112,6 +123,7 @@ async fn tell(
             tokio::select! {
                 _ = held.changed() => {}
                 _ = mode.changed() => {}
+                _ = finds.changed() => {}
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
             }
         }
@@ -124,6 +136,12 @@ async fn tell(
         tonic_prost::ProstCodec::<Report, ReportEnd>::default(),
     );
     tokio::select! { () = send => {}, _ = call => {} }
+}
+
+fn checks(assignment: &Assignment, finds: &Findings) -> Vec<CheckResult> {
+    let ids = assignment.checks.iter().map(|check| check.endpoint_id);
+    let found = ids.filter_map(|id| finds.get(&id).map(|found| (id, found.clone())));
+    found.map(|(endpoint_id, (outcome, reason))| CheckResult { endpoint_id, outcome: outcome.into(), reason }).collect()
 }
 
 fn report(assignment: &Assignment, complete: bool) -> Report {

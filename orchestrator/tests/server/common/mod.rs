@@ -16,7 +16,7 @@ use tonic::Status;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
 
-pub use host::{Host, Mode};
+pub use host::{Findings, Host, Mode};
 pub use wire::{Identity, client, path, server_stream, unary};
 
 pub struct Fleet {

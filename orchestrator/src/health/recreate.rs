@@ -1,0 +1,104 @@
+//! Whether another container takes the place of an unhealthy one, and when.
+//!
+//! Only of hosts that are ready: what is wrong with a host is judged elsewhere, and moves containers by its own rules.
+//! Of one service one container is replaced at a time, the one that has been unhealthy longest, a second after the one
+//! before. A replacement that did not help, because the container had not been healthy for a minute, doubles the wait up
+//! to a minute, as a crash loop does; one that was healthy for longer ends it, and so does half an hour without any.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use remuda_api::health::Strategy;
+use remuda_api::resource::{Health, HostState};
+use serde::{Deserialize, Serialize};
+
+use crate::state::{Container, Service, State, Verdict};
+
+/// Wait between two replacements in one service, milliseconds, when the one before helped.
+const GAP_MIN_MS: u64 = 1_000;
+/// The same when many did not help, milliseconds: once a minute is often enough for what does not help.
+const GAP_MAX_MS: u64 = 60_000;
+/// Healthy for so long, milliseconds, and the container was worth starting.
+const HELPED_AFTER_MS: u64 = 60_000;
+/// No replacement for so long, milliseconds, and the next one is the first one again.
+const FORGIVEN_AFTER_MS: u64 = 30 * 60_000;
+
+/// The last replacement of an unhealthy container of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recreation {
+    /// Unix ms; 0 = none yet.
+    pub at_ms: u64,
+    /// How many in a row did not help.
+    pub in_vain: u32,
+}
+
+impl Recreation {
+    /// The next replacement may be at this time (unix ms).
+    fn next_ms(self) -> u64 {
+        let gap_ms = GAP_MIN_MS.saturating_mul(1 << self.in_vain.min(16)).min(GAP_MAX_MS);
+        if self.at_ms == 0 { 0 } else { self.at_ms.saturating_add(gap_ms) }
+    }
+
+    fn after(self, lost: &Verdict, now_ms: u64) -> Recreation {
+        let is_forgiven = now_ms.saturating_sub(self.at_ms) >= FORGIVEN_AFTER_MS;
+        let in_vain = match lost.healthy_ms {
+            helped if helped >= HELPED_AFTER_MS => 0,
+            _ if is_forgiven => 1,
+            _ => self.in_vain.saturating_add(1),
+        };
+        Recreation { at_ms: now_ms, in_vain }
+    }
+}
+
+/// Names of the containers to replace now, at most one of each service; `news` are verdicts not yet written down.
+pub(super) fn doomed(state: &State, news: &BTreeMap<String, Verdict>, now_ms: u64) -> Vec<String> {
+    let is_due = |(service, _): &(&Service, String)| service.recreation.next_ms() <= now_ms;
+    candidates(state, news).filter(is_due).map(|(_, name)| name).collect()
+}
+
+/// One more will be replaced at this time (unix ms).
+pub(super) fn next_deadline_ms(state: &State) -> Option<u64> {
+    let news = BTreeMap::new();
+    candidates(state, &news).map(|(service, _)| service.recreation.next_ms()).min()
+}
+
+/// Writes down that `name` is being replaced.
+pub(super) fn remember(state: &mut State, name: &str, now_ms: u64) {
+    let Some(lost) = state.containers.get(name).cloned() else { return };
+    if let Some(service) = state.services.get_mut(&lost.service_id) {
+        let service = Arc::make_mut(service);
+        service.recreation = service.recreation.after(&lost.verdict, now_ms);
+    }
+    state.record(now_ms, "container-recreated", name, format!("another one takes its place: {}", lost.verdict.reason));
+}
+
+/// Of each service the container that is to be replaced next.
+fn candidates<'a>(
+    state: &'a State,
+    news: &'a BTreeMap<String, Verdict>,
+) -> impl Iterator<Item = (&'a Service, String)> {
+    let is = |c: &Container, health| c.is_wanted() && c.is_running() && latest(news, c).health == health;
+    let is_ready = |c: &Container| state.host_state(c.node_id) == HostState::Ready;
+    let mut worst: BTreeMap<u32, &Container> = BTreeMap::new();
+    for container in state.containers.values().filter(|c| is(c, Health::Unhealthy) && is_ready(c)) {
+        let worst = worst.entry(container.service_id).or_insert(container);
+        if latest(news, container).since_ms < latest(news, worst).since_ms {
+            *worst = container;
+        }
+    }
+    worst.into_iter().filter_map(move |(service_id, container)| {
+        let service = state.services.get(&service_id).filter(|service| !service.removing)?;
+        let healthy = || state.containers_of(service_id).filter(|c| is(c, Health::Healthy)).count();
+        let may = match service.spec.health_check.as_ref()?.strategy {
+            Strategy::None => false,
+            Strategy::Recreate => true,
+            Strategy::RecreateOnQuorum { quorum } => healthy() >= quorum as usize,
+        };
+        may.then(|| (&**service, container.name.clone()))
+    })
+}
+
+fn latest<'a>(news: &'a BTreeMap<String, Verdict>, container: &'a Container) -> &'a Verdict {
+    news.get(&container.name).unwrap_or(&container.verdict)
+}
