@@ -7,7 +7,7 @@
 //! Asked are hosts that are ready or suspect. A suspect host does not vote, but it is ready or gone within seconds, and
 //! after a restart of the server all are suspect at first: to take the checks away from it would make it begin anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use remuda_api::assignment::Check;
@@ -39,11 +39,13 @@ impl Checkers {
         asked.hosts.into_iter().filter(|host| *host != 0)
     }
 
-    /// Whether what `node_id` says of the endpoint is kept. A host that cannot be asked now may have been: it has just
-    /// come back, and says once what it found. Its word counts when it is asked again ([`ask`] forgets the rest).
-    pub(super) fn believes(&self, node_id: u32, endpoint_id: u32) -> bool {
-        let is_asked = || self.of(endpoint_id).any(|host| host == node_id);
-        self.by_endpoint.contains_key(&endpoint_id) && (self.hosts.binary_search(&node_id).is_err() || is_asked())
+    pub fn asks(&self, node_id: u32, endpoint_id: u32) -> bool {
+        self.of(endpoint_id).any(|host| host == node_id)
+    }
+
+    /// A host that cannot be asked now and may have been: it has just come back, and says what it found.
+    pub(super) fn may_have_asked(&self, node_id: u32, endpoint_id: u32) -> bool {
+        self.hosts.binary_search(&node_id).is_err() && self.by_endpoint.contains_key(&endpoint_id)
     }
 
     /// The table for these hosts (ascending) and endpoints (with the host each runs on), made from this one.
@@ -69,7 +71,7 @@ impl Checkers {
     }
 }
 
-/// Asks the right hosts: chooses checkers for what there is now, and forgets the votes of those no longer asked.
+/// Asks the right hosts: chooses checkers for what there is now, and forgets what was said of what is gone.
 pub fn ask(state: &mut State) {
     let is_there = |id: &u32| matches!(state.host_state(*id), HostState::Ready | HostState::Suspect);
     let hosts: Vec<u32> = state.nodes.keys().copied().filter(is_there).collect();
@@ -77,17 +79,11 @@ pub fn ask(state: &mut State) {
     if state.checkers.is_for(&hosts, &checked) {
         return;
     }
-    let next = Arc::new(state.checkers.next(hosts, &checked));
-    let before = std::mem::replace(&mut state.checkers, next.clone());
-    for (node_id, live) in &mut state.live {
-        let was_asked = before.hosts.binary_search(node_id).is_ok();
-        let is_asked = next.hosts.binary_search(node_id).is_ok();
-        let keeps = |endpoint_id: &u32| match (was_asked, is_asked) {
-            (true, false) => false,
-            _ => next.believes(*node_id, *endpoint_id),
-        };
-        if !live.checks.keys().all(keeps) {
-            Arc::make_mut(&mut live.checks).retain(|endpoint_id, _| keeps(endpoint_id));
+    state.checkers = Arc::new(state.checkers.next(hosts, &checked));
+    let existing: BTreeSet<u32> = state.containers.values().map(|container| container.endpoint_id).collect();
+    for live in state.live.values_mut() {
+        if !live.checks.keys().all(|endpoint_id| existing.contains(endpoint_id)) {
+            Arc::make_mut(&mut live.checks).retain(|endpoint_id, _| existing.contains(endpoint_id));
         }
     }
 }

@@ -100,7 +100,8 @@ impl Fleet {
     }
 
     fn host(&mut self, node_id: u32, host: HostState) {
-        self.change(|state, now_ms| report::host_state(state, node_id, host, now_ms));
+        let standing = report::Standing { state: host, ..report::Standing::READY };
+        self.change(|state, now_ms| report::host_state(state, node_id, standing, now_ms));
     }
 
     /// One checker's report about one container.
@@ -586,6 +587,22 @@ fn a_word_nobody_asked_for_is_not_kept() {
         0,
     );
     assert_eq!(ghost.live, fleet.state.live);
+}
+
+#[test]
+fn a_host_that_never_learned_that_it_was_not_asked_for_a_moment_still_votes() {
+    let mut fleet = Fleet::of(4, checked(1, Strategy::None));
+    fleet.all_pass();
+    fleet.wait_ms(1_000);
+    let set = |state: &mut State, word: &str| {
+        state.edit_container("s-web-1", |c| c.status.as_mut().expect("one").state = word.into());
+    };
+    fleet.change(|state, _| set(state, "failed"));
+    assert!(fleet.checkers("s-web-1").is_empty());
+    fleet.starts.insert("s-web-1".into(), 2);
+    fleet.run_all();
+    fleet.wait_ms(8_500);
+    assert!(fleet.container("s-web-1").is_serving(), "nobody has said anything since, because nothing changed");
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! What checkers say. A host's word counts for the containers it is asked to check, and for no others.
+//!
+//! A host says each change once, so its last word is held for as long as the container exists, also while it is not
+//! asked: a slow host may never learn that it was not asked for a moment. One that did begins anew, and says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +25,12 @@ pub fn hear(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
     }
     let held = &live.checks;
     let mut votes = if report.complete { BTreeMap::new() } else { (**held).clone() };
-    for said in report.checks.iter().filter(|said| checkers.believes(node_id, said.endpoint_id)) {
+    let is_asked = |endpoint_id: u32| {
+        checkers.asks(node_id, endpoint_id)
+            || held.contains_key(&endpoint_id)
+            || checkers.may_have_asked(node_id, endpoint_id)
+    };
+    for said in report.checks.iter().filter(|said| is_asked(said.endpoint_id)) {
         let Some(mut vote) = read(said, now_ms) else { continue };
         if let Some(before) = held.get(&said.endpoint_id).filter(|before| before.outcome == vote.outcome) {
             vote.since_ms = before.since_ms;
@@ -63,20 +71,23 @@ fn sentence(text: &str) -> String {
 /// Such a host is cut off, overloaded or lying. When really everything is down nobody passes anything, so everybody
 /// votes. A host that passes something is never one of these, so it does not matter in which order they are found.
 pub(super) fn liars(state: &State) -> BTreeSet<u32> {
-    let suspicious = state.live.iter().filter(|(_, live)| live.state == HostState::Ready && fails_all(live));
-    let is_contradicted = |node_id: u32, live: &Live| {
-        let failing = live.checks.iter().filter(|(_, vote)| vote.outcome == CheckOutcome::Failing);
-        failing.into_iter().any(|(endpoint_id, _)| {
-            let passes =
-                |other: u32| vote(state, other, *endpoint_id).is_some_and(|vote| vote.outcome == CheckOutcome::Passing);
-            state.checkers.of(*endpoint_id).any(|other| other != node_id && passes(other))
-        })
+    let fails_all = |node_id: u32| {
+        let mut decided = decided(state, node_id).peekable();
+        decided.peek().is_some() && decided.all(|(_, outcome)| outcome == CheckOutcome::Failing)
     };
-    suspicious.filter(|(node_id, live)| is_contradicted(**node_id, live)).map(|(node_id, _)| *node_id).collect()
+    let passes = |node_id: u32, endpoint_id: u32| {
+        vote(state, node_id, endpoint_id).is_some_and(|vote| vote.outcome == CheckOutcome::Passing)
+    };
+    let is_contradicted = |node_id: u32| {
+        let mut failing = decided(state, node_id).map(|(endpoint_id, _)| endpoint_id);
+        failing.any(|id| state.checkers.of(id).any(|other| other != node_id && passes(other, id)))
+    };
+    state.live.keys().copied().filter(|node_id| fails_all(*node_id) && is_contradicted(*node_id)).collect()
 }
 
-/// It has decided about something, and everything it has decided about fails.
-fn fails_all(live: &Live) -> bool {
-    let mut decided = live.checks.values().filter(|vote| vote.outcome != CheckOutcome::Unknown).peekable();
-    decided.peek().is_some() && decided.all(|vote| vote.outcome == CheckOutcome::Failing)
+/// What a host has decided about the endpoints it is asked to check, if it votes.
+fn decided(state: &State, node_id: u32) -> impl Iterator<Item = (u32, CheckOutcome)> {
+    let live = state.live.get(&node_id).filter(|live| live.state == HostState::Ready);
+    let said = live.into_iter().flat_map(|live| live.checks.iter().map(|(id, vote)| (*id, vote.outcome)));
+    said.filter(move |(id, outcome)| *outcome != CheckOutcome::Unknown && state.checkers.asks(node_id, *id))
 }

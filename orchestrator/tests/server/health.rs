@@ -29,10 +29,8 @@ fn find(hosts: &[Host], name: &str, outcome: CheckOutcome, reason: &str) -> usiz
 
 async fn until_health(api: &Api, name: &str, health: Health) -> Container {
     let path = format!("/v1/containers/{name}");
-    api.until(&format!("{name} {health:?}"), async |api: &Api| {
-        api.get::<Container>(&path).await.health == health
-    })
-    .await;
+    api.until(&format!("{name} {health:?}"), async |api: &Api| api.get::<Container>(&path).await.health == health)
+        .await;
     api.get(&path).await
 }
 
