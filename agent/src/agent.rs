@@ -17,11 +17,12 @@ use crate::kernel::{Kernel, KernelOptions};
 use crate::link::{self, Identity};
 use crate::names::Names;
 use crate::options::{AgentOptions, AssignmentSource};
+use crate::peers::Peers;
 use crate::problems::Problems;
 use crate::reconcile::{Ended, Parts, Reconciler, Request, Shown};
 use crate::runtime::Runtimes;
 use crate::source::{Assignments, file, stored};
-use crate::{admin, preflight, telemetry};
+use crate::{admin, peers, preflight, telemetry};
 
 /// Requests come from people, one at a time.
 const REQUESTS_MAX: usize = 8;
@@ -38,6 +39,8 @@ pub struct Agent {
     /// What this host's checks of other hosts' containers have found.
     pub checks: watch::Receiver<checks::Results>,
     pub requests: mpsc::Sender<Request>,
+    /// Nothing is seen with a file source: there is nobody to tell.
+    pub peers: Peers,
     /// None with a file source: there is nobody to tell.
     pub identity: Option<Arc<Identity>>,
     /// Told when the answer to a leave request is out.
@@ -100,7 +103,9 @@ async fn serve(
     let (results, checks) = watch::channel(checks::Results::new());
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let (reconciler, shown) = Reconciler::new(parts.clone(), node_id, assignments, asked);
-    let agent = Agent { node_id, parts, shown, checks, requests, identity: identity.clone(), answered: Arc::default() };
+    let peers = identity.as_ref().map_or_else(Peers::default, |identity| Peers::new(identity.is_back()));
+    let agent =
+        Agent { node_id, parts, shown, checks, requests, peers, identity: identity.clone(), answered: Arc::default() };
     let mut tasks = JoinSet::new();
     tasks.spawn(checks::run(agent.shown.clone(), results));
     let runtimes = agent.parts.runtimes.clone();
@@ -151,6 +156,7 @@ async fn watch_and_work(
     tasks.spawn(telemetry::serve(agent.clone()));
     if let Some(identity) = identity.clone() {
         link::spawn(&mut tasks, options, uplinks, identity, &agent);
+        peers::spawn(&mut tasks, &agent);
     }
     let (node_id, name) = (agent.node_id, &options.name);
     tracing::info!("agent of host {name} (node {node_id}) at {}", uplinks.underlay_ip);

@@ -3,8 +3,8 @@
 //! Reading order, which is the way of a decision: [`source`] (assignments come in) -> [`desired`] (what should be,
 //! as objects of this host) ; [`kernel`] and [`runtime`] -> [`observed`] (what is) ; [`plan`] (the difference, as
 //! [`action`]s in publishing order) -> [`kernel`], [`runtime`], [`names`] (done, one by one, by [`reconcile`]) ->
-//! [`status`], told by [`link`], with what [`health`] finds out. Around it: [`agent`] (from first check to last signal), [`preflight`], [`facts`],
-//! [`admin`], [`telemetry`].
+//! [`status`], told by [`link`], with what [`health`] finds out and whom of the other hosts [`peers`] sees. Around it:
+//! [`agent`] (from first check to last signal), [`preflight`], [`facts`], [`admin`], [`telemetry`].
 //!
 //! `desired`, `observed`, `plan` and `action` are pure: no clock, no randomness, no I/O. `kernel` and `runtime` never
 //! see the source or the plan: they get one action at a time.
@@ -22,6 +22,7 @@ pub mod link;
 pub mod names;
 pub mod observed;
 pub mod options;
+pub mod peers;
 pub mod plan;
 pub mod preflight;
 pub mod problems;

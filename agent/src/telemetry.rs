@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::admin::rss_bytes;
 use crate::agent::Agent;
+use crate::peers::Counts;
 
 /// Serves until the agent ends. A taken port is a problem that is named, not the end of the agent.
 pub async fn serve(agent: Agent) {
@@ -73,10 +75,28 @@ async fn metrics(agent: &Agent) -> String {
     for (name, value) in agent.counters().await.unwrap_or_default() {
         let _ = writeln!(text, "remuda_dataplane_total{{counter=\"{name}\"}} {value}");
     }
+    peers(agent.peers.counts(), &mut text);
     if let Some(stats) = agent.parts.names.lock().await.stats() {
         names(&stats, &mut text);
     }
     text
+}
+
+fn peers(counts: &Counts, text: &mut String) {
+    for (name, help, counter) in [
+        ("remuda_gossip_sent_total", "Sealed datagrams sent to other agents.", &counts.sent),
+        ("remuda_gossip_received_total", "Sealed datagrams of other agents that were believed.", &counts.received),
+        ("remuda_peer_probes_sent_total", "Echo requests to other hosts' endpoints.", &counts.probes_sent),
+        ("remuda_peer_probes_answered_total", "Echo requests answered in time.", &counts.probes_answered),
+    ] {
+        let value = counter.load(Ordering::Relaxed);
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}");
+    }
+    text.push_str("# HELP remuda_gossip_dropped_total Gossip datagrams that were not believed, by reason.\n");
+    text.push_str("# TYPE remuda_gossip_dropped_total counter\n");
+    for (refusal, count) in counts.drops() {
+        let _ = writeln!(text, "remuda_gossip_dropped_total{{reason=\"{}\"}} {count}", refusal.name());
+    }
 }
 
 fn names(stats: &remuda_dns::Stats, text: &mut String) {

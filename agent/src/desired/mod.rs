@@ -220,7 +220,7 @@ const MTU_MIN_BYTES: u32 = 576;
 pub const WIRE_VERSION: u32 = 1;
 
 /// The host endpoint's: the first address behind the network's own.
-fn first_address(block: &Ipv4Network) -> Ipv4Addr {
+pub(crate) fn first_address(block: &Ipv4Network) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(block.network()).saturating_add(1))
 }
 

@@ -34,6 +34,7 @@ use remuda_abi::names::program;
 use self::balance::Balance;
 use self::error::Attempt;
 pub use self::error::KernelError;
+pub(crate) use self::host::HOST_DEVICE;
 use self::maps::{Maps, Pins};
 use self::netlink::Netlink;
 use self::programs::Programs;

@@ -12,6 +12,7 @@ use remuda_api::link::{Credentials, HostFacts, JoinRequest, LeaveRequest, RenewR
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
@@ -31,8 +32,11 @@ const NODE_FILE: &str = "agent.node";
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 /// A host that leaves waits no longer than this for the orchestrator's word.
 const FAREWELL_MAX: Duration = Duration::from_secs(3);
-/// How long one connection attempt may take; a lost SYN is repeated after one second.
+/// How long one connection attempt may take, handshakes included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the server may take to answer a SYN. The kernel repeats a lost one after 1 s and then 2 s; trying anew
+/// instead keeps a host whose link is back from waiting for that.
+const SYN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection over which nothing comes back for interval + timeout is given up and made anew.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,6 +53,7 @@ pub struct Identity {
     node_id: u16,
     keys: Arc<Keys>,
     channel: Mutex<Channel>,
+    is_back: Arc<Notify>,
 }
 
 /// What proves who we are and who they are.
@@ -69,7 +74,7 @@ pub(super) async fn join(
     let request =
         JoinRequest { token_secret: token.secret().to_owned(), csr_pem: signing_request(&key)?, facts: Some(facts) };
     let config = tls::config(token.ca_digest, None)?;
-    let channel = channel(server, move || Ok(config.clone()))?;
+    let channel = channel(server, Arc::default(), move || Ok(config.clone()))?;
     let credentials = ask_to_join(Client::new(channel), request).await?;
     let ca = CertificateDer::from_pem_slice(credentials.ca_pem.as_bytes()).context("read the CA certificate we got")?;
     ensure!(tls::digest(&ca) == token.ca_digest, "the server gave a CA certificate that is not the token's");
@@ -116,9 +121,10 @@ impl Identity {
             certificate_pem: Mutex::new(read(CERTIFICATE_FILE)?),
         });
         let node_id = read(NODE_FILE)?.trim().parse().context("the stored node id is no number")?;
-        let channel = Mutex::new(keys.clone().channel(server)?);
+        let is_back = Arc::new(Notify::new());
+        let channel = Mutex::new(keys.clone().channel(server, is_back.clone())?);
         let (data_dir, server) = (data_dir.to_owned(), server.to_owned());
-        Ok(Some(Identity { data_dir, server, node_id, keys, channel }))
+        Ok(Some(Identity { data_dir, server, node_id, keys, channel, is_back }))
     }
 
     /// This host left: nothing of its identity stays.
@@ -133,6 +139,11 @@ impl Identity {
 
     pub fn node_id(&self) -> u16 {
         self.node_id
+    }
+
+    /// To be told when another host is heard again after silence: then the orchestrator may be there again too.
+    pub(crate) fn is_back(&self) -> Arc<Notify> {
+        self.is_back.clone()
     }
 
     /// Tells the orchestrator that this host leaves: it is forgotten there, and its certificate void.
@@ -184,12 +195,13 @@ impl Identity {
         let key = KeyPair::from_pem(&self.keys.key_pem).context("the stored key is damaged")?;
         let request = RenewRequest { csr_pem: signing_request(&key)? };
         // A connection of its own: an expired certificate may open this one method only.
-        let mut client = Client::new(self.keys.clone().channel(&self.server)?);
+        let mut client = Client::new(self.keys.clone().channel(&self.server, self.is_back())?);
         let answer = client.renew(request).await;
         let credentials = answer.map_err(|status| anyhow::anyhow!("{}", words(&status)))?.into_inner();
         durable::write(&self.data_dir.join(CERTIFICATE_FILE), credentials.certificate_pem.as_bytes(), 0o600)?;
         *self.keys.certificate_pem.lock().unwrap_or_else(PoisonError::into_inner) = credentials.certificate_pem;
-        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = self.keys.clone().channel(&self.server)?;
+        let channel = self.keys.clone().channel(&self.server, self.is_back())?;
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = channel;
         Ok(())
     }
 
@@ -209,8 +221,8 @@ impl Keys {
         self.certificate_pem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn channel(self: Arc<Self>, server: &str) -> anyhow::Result<Channel> {
-        channel(server, move || self.tls())
+    fn channel(self: Arc<Self>, server: &str, is_back: Arc<Notify>) -> anyhow::Result<Channel> {
+        channel(server, is_back, move || self.tls())
     }
 
     fn tls(&self) -> anyhow::Result<rustls::ClientConfig> {
@@ -250,7 +262,7 @@ fn store(data_dir: &Path, key: &KeyPair, credentials: &Credentials) -> io::Resul
 }
 
 /// A connection to `ADDRESS:PORT` that is made when used, with the TLS configuration of that moment.
-fn channel<F>(server: &str, config: F) -> anyhow::Result<Channel>
+fn channel<F>(server: &str, is_back: Arc<Notify>, config: F) -> anyhow::Result<Channel>
 where
     F: Fn() -> anyhow::Result<rustls::ClientConfig> + Send + Sync + 'static,
 {
@@ -263,10 +275,13 @@ where
         .tcp_nodelay(true);
     let (config, server) = (Arc::new(config), server.to_owned());
     let connector = service_fn(move |_| {
-        let (config, server) = (config.clone(), server.clone());
+        let (config, server, is_back) = (config.clone(), server.clone(), is_back.clone());
         async move {
             let config = config().map_err(|error| io::Error::other(format!("{error:#}")))?;
-            let stream = TcpStream::connect(&server).await?;
+            let stream = tokio::select! {
+                stream = dial(&server) => stream?,
+                () = is_back.notified() => dial(&server).await?,
+            };
             stream.set_nodelay(true)?;
             let name = tls::server_name().map_err(io::Error::other)?;
             let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
@@ -274,6 +289,11 @@ where
         }
     });
     Ok(endpoint.connect_with_connector_lazy(connector))
+}
+
+async fn dial(server: &str) -> io::Result<TcpStream> {
+    let timed_out = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{server} does not answer"));
+    tokio::time::timeout(SYN_TIMEOUT, TcpStream::connect(server)).await.map_err(timed_out)?
 }
 
 #[cfg(test)]

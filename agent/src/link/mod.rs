@@ -92,7 +92,8 @@ pub(crate) struct Patience {
 
 impl Patience {
     const FIRST_MS: u64 = 50;
-    const LONGEST_MS: u64 = 1000;
+    /// A host whose link is back shall be ready within 2 s: this, a SYN of up to a second, and a report.
+    const LONGEST_MS: u64 = 500;
 
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
@@ -105,6 +106,15 @@ impl Patience {
         let wait_ms = doubled.min(Self::LONGEST_MS);
         let wait_ms = wait_ms / 2 + rand::random_range(0..=wait_ms / 2);
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+    }
+
+    /// As [`Patience::wait`], but over when other hosts are heard again after silence.
+    pub(crate) async fn wait_or_back(&mut self, identity: &Identity) {
+        let is_back = identity.is_back();
+        tokio::select! {
+            () = self.wait() => {}
+            () = is_back.notified() => self.succeeded(),
+        }
     }
 }
 

@@ -29,6 +29,6 @@ pub(super) async fn run(identity: Arc<Identity>, agent: Agent) {
                 });
             }
         }
-        patience.wait().await;
+        patience.wait_or_back(&identity).await;
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(identity: Arc<Identity>, agent: Agent, facts: impl Fn() 
             Err(status) => tracing::debug!("report: {status}"), // the assignment stream names the problem
         }
         feed.abort();
-        patience.wait().await;
+        patience.wait_or_back(&identity).await;
     }
 }
 
@@ -40,6 +40,7 @@ async fn feed(send: mpsc::Sender<Report>, mut agent: Agent, facts: impl Fn() -> 
     loop {
         let mut report = told.report(&agent.shown.borrow_and_update(), agent.parts.problems.lines());
         told.add_checks(&mut report, &agent.checks.borrow_and_update());
+        report.peers = agent.peers.take_seen();
         if next_facts <= tokio::time::Instant::now() {
             next_facts += FACTS_INTERVAL;
             let facts = facts.clone();

@@ -66,7 +66,7 @@ impl Stream {
                     self.problems.set("assignment stream", what);
                 }
             }
-            patience.wait().await;
+            patience.wait_or_back(&self.identity).await;
         }
     }
 
