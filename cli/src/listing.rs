@@ -101,10 +101,23 @@ pub fn or_dash(value: &Option<impl ToString>) -> String {
     value.as_ref().map_or_else(|| "-".into(), ToString::to_string)
 }
 
-/// Text from a host or a container, fit for a terminal: one line or many, no control characters.
+/// Text from a host or a container, fit for a terminal: one line or many, no colours, no control characters.
 pub fn plain(text: &str) -> String {
-    let lines = text.lines().map(|line| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
-    lines.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    text.lines().map(plain_line).collect::<Vec<_>>().join("\n")
+}
+
+/// Without control sequences (ECMA-48, 5.4: ESC `[`, parameters, one final byte); other controls become blanks.
+fn plain_line(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' && chars.next_if_eq(&'[').is_some() {
+            chars.by_ref().find(|c| ('@'..='~').contains(c));
+        } else {
+            plain.push(if c.is_control() { ' ' } else { c });
+        }
+    }
+    plain.trim_end().to_owned()
 }
 
 /// Its first line, with `…` where there are more.
@@ -168,7 +181,8 @@ mod tests {
 
     #[test]
     fn what_others_wrote_cannot_reach_the_terminal() {
-        assert_eq!(plain("a\x1b[31mb\tc\r\nd  \n"), "a [31mb c\nd");
+        assert_eq!(plain("a\x1b[1;31mb\x1b[0m\tc\r\nd\x07  \n\x1b"), "ab c\nd\n");
+        assert_eq!(plain("\x1b[31"), "", "a sequence that does not end");
         assert_eq!(first_line("exited with code 3\nlast words\nmore"), "exited with code 3 …");
         assert_eq!(first_line("one\n"), "one");
     }

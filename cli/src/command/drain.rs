@@ -44,7 +44,7 @@ pub async fn drain(args: DrainArgs, client: &Client) -> Outcome {
     if host.state != HostState::Ready {
         eprintln!("note: it is {}: {}", word(&host.state), host.reason.as_deref().unwrap_or("it does not answer"));
     }
-    if args.detach {
+    if args.detach || emptying.before == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     let done = format!("{} is empty", host.name);
