@@ -49,8 +49,7 @@ pub async fn change(
         let held = find(state, &name)?;
         let next = patched(&held, &patch)?;
         if *held != next {
-            let message = format!("labels {:?}, availability {:?}", next.labels, next.availability);
-            state.record(now_ms, "host-changed", held.name.clone(), message);
+            state.record(now_ms, "host-changed", held.name.clone(), changes(&held, &next));
             state.nodes.insert(next.id, Arc::new(next));
         }
         Ok::<_, Refusal>(held.id)
@@ -59,6 +58,18 @@ pub async fn change(
     let state = fleet.state();
     let node = state.nodes.get(&node_id).ok_or_else(|| Refusal::not_found("host", "it was removed meanwhile"))?;
     Ok(Json(view::host(&state, node)))
+}
+
+/// What differs, in words: `availability active -> drain`.
+fn changes(held: &state::Node, next: &state::Node) -> String {
+    let labels: Vec<String> = next.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(" ") };
+    let availability = format!("availability {:?} -> {:?}", held.availability, next.availability).to_lowercase();
+    let parts = [
+        (held.availability != next.availability).then_some(availability),
+        (held.labels != next.labels).then(|| format!("labels now {labels}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn patched(held: &state::Node, patch: &HostPatch) -> Result<state::Node, Refusal> {
