@@ -143,6 +143,10 @@ pub struct Report {
     /// Checks whose outcome changed since the last report; all of them when `complete`.
     #[prost(message, repeated, tag = "8")]
     pub checks: Vec<CheckResult>,
+    /// When it was made: milliseconds since this stream began, on the host's monotonic clock. So that a report which
+    /// was under way for seconds does not make `peers` look younger than they are; absent = nothing is said.
+    #[prost(uint64, optional, tag = "9")]
+    pub made_ms: Option<u64>,
 }
 
 /// Proof that another host lives: it answered something this host had sent it.

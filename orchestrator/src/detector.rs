@@ -18,6 +18,8 @@
 mod brake;
 mod host;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 mod words;
 
@@ -91,18 +93,25 @@ impl Detector {
         }
     }
 
-    /// What host `voucher` heard of others since its last report, which arrived now. Strangers do not vouch, nor does
-    /// anybody for itself; ages beyond belief are as old as they say and change nothing.
-    pub fn vouched(&mut self, voucher: u32, peers: &[PeerSeen], now_ms: u64) {
-        if !self.hosts.contains_key(&voucher) {
-            return;
+    /// A host's report stream begins.
+    pub fn connected(&mut self, node_id: u32) {
+        if let Some(host) = self.hosts.get_mut(&node_id) {
+            host.connected();
         }
+    }
+
+    /// What host `voucher` heard of others since its last report, which arrived now and was made at `made_ms` of its
+    /// stream's clock. Strangers do not vouch, nor does anybody for itself; ages beyond belief are as old as they say
+    /// and change nothing.
+    pub fn vouched(&mut self, voucher: u32, made_ms: Option<u64>, peers: &[PeerSeen], now_ms: u64) {
+        let Some(host) = self.hosts.get_mut(&voucher) else { return };
+        let made_at_ms = now_ms.saturating_sub(made_ms.map_or(0, |made_ms| host.late_ms(made_ms, now_ms)));
         // Each host is named once at most; a longer list is a flood.
         for peer in peers.iter().take(self.hosts.len()).filter(|peer| peer.node_id != voucher) {
             let Some(host) = self.hosts.get_mut(&peer.node_id) else { continue };
             for (signal, age_ms) in [(Signal::Gossip, peer.gossip_ms), (Signal::Probe, peer.probe_ms)] {
                 if let Some(age_ms) = age_ms {
-                    host.vouched(signal, voucher, now_ms.saturating_sub(age_ms.into()));
+                    host.vouched(signal, voucher, made_at_ms.saturating_sub(age_ms.into()));
                 }
             }
         }

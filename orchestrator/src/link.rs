@@ -113,6 +113,7 @@ impl AgentLink for Link {
         let node_id = self.authorise(&request)?;
         let mut reports = request.into_inner();
         let restart = self.fleet.streams.connect(node_id);
+        self.fleet.liveness.connected(node_id);
         loop {
             let report = tokio::select! {
                 next = reports.message() => next?,

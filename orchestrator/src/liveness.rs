@@ -27,6 +27,10 @@ impl Liveness {
         Liveness { started: Instant::now(), detector: Mutex::new(detector) }
     }
 
+    pub fn connected(&self, node_id: u32) {
+        self.detector().connected(node_id);
+    }
+
     /// A report arrived: it proves its host's life, and others' of whom it heard. One that has never applied an
     /// assignment is not judged yet.
     pub fn reported(&self, node_id: u32, report: &Report) {
@@ -37,7 +41,7 @@ impl Liveness {
             detector.add(node_id, now_ms);
         }
         detector.reported(node_id, is_applied, now_ms);
-        detector.vouched(node_id, &report.peers, now_ms);
+        detector.vouched(node_id, report.made_ms, &report.peers, now_ms);
     }
 
     /// Lets time pass.

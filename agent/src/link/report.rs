@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remuda_api::link::{CheckResult, ContainerStatus, HostFacts, REPORT_INTERVAL_MS, Report};
 use tokio::sync::mpsc;
@@ -34,10 +34,12 @@ pub(super) async fn run(identity: Arc<Identity>, agent: Agent, facts: impl Fn() 
 
 /// Everything first, then changes, until the stream is gone.
 async fn feed(send: mpsc::Sender<Report>, mut agent: Agent, facts: impl Fn() -> HostFacts + Clone + Send + 'static) {
+    let began = Instant::now();
     let mut told = Told::default();
     let mut tick = tokio::time::interval(Duration::from_millis(REPORT_INTERVAL_MS));
     let mut next_facts = tokio::time::Instant::now();
     loop {
+        let made_ms = began.elapsed().as_millis() as u64;
         let mut report = told.report(&agent.shown.borrow_and_update(), agent.parts.problems.lines());
         told.add_checks(&mut report, &agent.checks.borrow_and_update());
         report.peers = agent.peers.take_seen();
@@ -46,6 +48,7 @@ async fn feed(send: mpsc::Sender<Report>, mut agent: Agent, facts: impl Fn() -> 
             let facts = facts.clone();
             report.facts = told.changed_facts(tokio::task::spawn_blocking(facts).await.ok());
         }
+        report.made_ms = Some(made_ms);
         if send.send(report).await.is_err() {
             return;
         }

@@ -61,10 +61,28 @@ pub(super) struct Host {
     /// None while it is not lost, and for a loss of long ago.
     lost_ms: Option<u64>,
     is_alarmed: bool,
+    clock: Clock,
     witnesses: BTreeMap<(Signal, u32), u64>,
     state: HostState,
     cause: Cause,
     verdict: Verdict,
+}
+
+/// A host's clock against ours: the smallest difference seen is taken for the fastest way.
+#[derive(Default)]
+struct Clock {
+    /// The difference, and when it was last looked at.
+    fastest: Option<(u64, u64)>,
+}
+
+impl Clock {
+    fn late_ms(&mut self, made_ms: u64, now_ms: u64) -> u64 {
+        let difference_ms = now_ms.saturating_sub(made_ms);
+        // Clocks drift, and ways get longer for good: a thousandth of the time is forgiven.
+        let known_ms = self.fastest.map_or(difference_ms, |(ms, at_ms)| ms + now_ms.saturating_sub(at_ms) / 1000);
+        self.fastest = Some((difference_ms.min(known_ms), now_ms));
+        difference_ms.saturating_sub(known_ms)
+    }
 }
 
 impl Host {
@@ -86,6 +104,7 @@ impl Host {
             loss,
             lost_ms: None,
             is_alarmed: false,
+            clock: Clock::default(),
             witnesses: BTreeMap::new(),
             state,
             cause,
@@ -112,6 +131,16 @@ impl Host {
             self.judge(now_ms);
             self.conclude(&[], now_ms);
         }
+    }
+
+    /// A new report stream begins, with a clock of its own.
+    pub(super) fn connected(&mut self) {
+        self.clock = Clock::default();
+    }
+
+    /// By how much a report of this host was later than its fastest ones.
+    pub(super) fn late_ms(&mut self, made_ms: u64, now_ms: u64) -> u64 {
+        self.clock.late_ms(made_ms, now_ms)
     }
 
     pub(super) fn vouched(&mut self, signal: Signal, voucher: u32, at_ms: u64) {

@@ -63,7 +63,7 @@ impl Fleet {
         let peers: Vec<PeerSeen> = (1..).zip(&self.lives).map(|(id, life)| seen(id, *life)).collect();
         for (node_id, _) in (1..).zip(&self.lives).filter(|(_, life)| **life == Reports) {
             self.detector.reported(node_id, true, self.now_ms);
-            self.detector.vouched(node_id, &peers, self.now_ms);
+            self.detector.vouched(node_id, None, &peers, self.now_ms);
         }
     }
 
@@ -160,10 +160,10 @@ fn nobody_vouches_for_itself_and_strangers_do_not_vouch() {
     fleet.set(&[2], Silent).run(2_000);
     let seen = [PeerSeen { node_id: 2, gossip_ms: Some(0), probe_ms: Some(0) }];
     for voucher in [2, 99] {
-        fleet.detector.vouched(voucher, &seen, fleet.now_ms);
+        fleet.detector.vouched(voucher, None, &seen, fleet.now_ms);
         assert_eq!(fleet.run(100).state(2), HostState::Suspect, "by {voucher}");
     }
-    fleet.detector.vouched(1, &seen, fleet.now_ms);
+    fleet.detector.vouched(1, None, &seen, fleet.now_ms);
     assert_eq!(fleet.run(100).state(2), HostState::Ready);
 }
 
@@ -173,11 +173,26 @@ fn a_sign_is_as_old_as_its_witness_says() {
     fleet.set(&[2], Silent).run(2_400);
     for age_ms in [1_800, 60_000, u32::MAX] {
         let seen = [PeerSeen { node_id: 2, gossip_ms: None, probe_ms: Some(age_ms) }];
-        fleet.detector.vouched(1, &seen, fleet.now_ms);
+        fleet.detector.vouched(1, None, &seen, fleet.now_ms);
         assert_eq!(fleet.run(100).state(2), HostState::Suspect, "{age_ms}");
     }
     assert_eq!(fleet.run(2_500).state(2), HostState::Suspect, "the youngest was 600 ms after the last report");
     assert_eq!(fleet.run(100).state(2), HostState::Dead);
+}
+
+#[test]
+fn a_report_that_was_under_way_for_seconds_makes_nobody_younger() {
+    let mut fleet = Fleet::of(2);
+    let seen = [PeerSeen { node_id: 2, gossip_ms: None, probe_ms: Some(0) }];
+    fleet.detector.connected(1);
+    // The stream began 1 s ago; the way takes 10 ms.
+    fleet.detector.vouched(1, Some(990), &[], fleet.now_ms);
+    fleet.set(&[2], Silent).run(3_000);
+    assert_eq!(fleet.state(2), HostState::Suspect);
+    fleet.detector.vouched(1, Some(1_400), &seen, fleet.now_ms);
+    assert_eq!(fleet.run(1_000).state(2), HostState::Suspect, "it was made 2.6 s before");
+    fleet.detector.vouched(1, Some(4_980), &seen, fleet.now_ms);
+    assert_eq!(fleet.run(100).state(2), HostState::Ready, "this one is fresh");
 }
 
 #[test]
