@@ -4,5 +4,6 @@
 
 pub mod counters;
 pub mod fleet;
+pub mod pins;
 pub mod stack;
 pub mod talk;

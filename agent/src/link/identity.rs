@@ -45,6 +45,9 @@ const MESSAGE_MAX_BYTES: usize = 64 << 20;
 /// How often the clock is compared with the certificate: also a host that slept renews soon.
 const LIFE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
+/// A certificate that is due again as soon as it came (clocks that disagree by most of its life) is renewed no more often.
+const RENEWED_PAUSE: Duration = Duration::from_secs(10);
+
 /// A joined host. Connections made after a renewal use the new certificate.
 #[derive(Debug)]
 pub struct Identity {
@@ -181,10 +184,10 @@ impl Identity {
                     patience.succeeded();
                     problems.clear(ABOUT);
                     tracing::info!("certificate renewed");
+                    tokio::time::sleep(RENEWED_PAUSE).await;
                 }
                 Err(error) => {
                     problems.set(ABOUT, format!("renew it: {error:#}"));
-                    tokio::time::sleep(LIFE_CHECK_INTERVAL / 10).await;
                     patience.wait().await;
                 }
             }

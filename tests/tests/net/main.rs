@@ -1,5 +1,9 @@
 //! Real traffic over namespaces: run with `cargo xtask test net` (root).
 
+mod adopt;
+mod certificate;
+mod drain;
+mod health;
 mod kernel;
 mod matrix;
 mod pair;
