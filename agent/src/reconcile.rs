@@ -13,7 +13,7 @@ use crate::action::Action;
 use crate::desired::{Desired, desired};
 use crate::failures::Failures;
 use crate::health::rota::{Verdicts, join};
-use crate::kernel::{Kernel, inbound_flows};
+use crate::kernel::{Deletions, Kernel, inbound_flows};
 use crate::names::Names;
 use crate::observed::{Observed, Unit, UnitState};
 use crate::plan::{History, Plan, drains, plan};
@@ -119,6 +119,8 @@ impl Reconciler {
     pub async fn run(mut self) -> Ended {
         let mut units = self.parts.runtimes.changes();
         let mut health = self.parts.health.clone();
+        // Without it, a deleted device is missed at the next look.
+        let deletions = Deletions::open().inspect_err(|error| tracing::warn!("watch devices: {error}")).ok();
         loop {
             let again_ms = self.settle().await;
             let wait = again_ms.map_or(LOOK_EVERY, |ms| Duration::from_millis(ms.saturating_sub(now_ms())));
@@ -126,6 +128,7 @@ impl Reconciler {
                 Ok(()) = self.assignments.changed() => {}
                 Ok(()) = units.changed() => {}
                 Ok(()) = health.changed() => {}
+                Ok(()) = next(deletions.as_ref()) => {}
                 () = tokio::time::sleep(wait.min(LOOK_EVERY)) => {}
                 request = self.requests.recv() => match request {
                     Some(Request::Leave(reply)) => {
@@ -358,6 +361,14 @@ impl Reconciler {
             Some(kernel) => kernel.remove_all().await.map_err(|error| error.to_string()),
             None => Ok(()),
         }
+    }
+}
+
+/// The next deletion of a device; never without a watch.
+async fn next(deletions: Option<&Deletions>) -> std::io::Result<()> {
+    match deletions {
+        Some(deletions) => deletions.next().await,
+        None => std::future::pending().await,
     }
 }
 

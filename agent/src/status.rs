@@ -208,7 +208,7 @@ mod tests {
         let words = |state: &str, health: &str, reason: &str| (state.to_owned(), health.to_owned(), reason.to_owned());
         assert_eq!(told(Verdict::Initializing, ""), words("running", "initializing", ""));
         assert_eq!(told(Verdict::Healthy, ""), words("running", "healthy", ""));
-        let reason = "healthcheck exited with code 1";
+        let reason = "exited with code 1";
         assert_eq!(told(Verdict::Unhealthy, reason), words("running", "unhealthy", reason));
     }
 

@@ -81,9 +81,9 @@ async fn take(runtimes: &Runtimes, turn: &Turn) -> Result<(), String> {
     let ended = tokio::time::timeout(limit, execute(runtimes, turn, &mut output)).await;
     let what = match ended {
         Ok(Ok(0)) => return Ok(()),
-        Ok(Ok(code)) => format!("healthcheck exited with code {code}"),
-        Ok(Err(reason)) => format!("healthcheck: {reason}"),
-        Err(_) => format!("healthcheck: no answer within {} ms", turn.timeout_ms),
+        Ok(Ok(code)) => format!("exited with code {code}"),
+        Ok(Err(reason)) => reason,
+        Err(_) => format!("no answer within {} ms", turn.timeout_ms),
     };
     Err(match last_line(&output) {
         line if line.is_empty() => what,

@@ -238,7 +238,7 @@ mod tests {
         rota.follow(&wanted(), &running(UNIX_MS), &known, 60_000, UNIX_MS + 60_000);
         assert_eq!(health(&rota), Some(Verdict::Healthy));
         let turn = rota.begin(61_000).expect("its turn");
-        rota.done(&turn, Err("healthcheck exited with code 1".into()), 61_000);
+        rota.done(&turn, Err("exited with code 1".into()), 61_000);
         assert_eq!(health(&rota), Some(Verdict::Unhealthy));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`programs`] (load, attach, pins) and [`maps`] (typed access) ; [`host`] (`remuda0`, uplinks,
 //! settings), [`egress`], [`peers`] (nodes and routes), [`endpoint`] (containers), [`balance`] (frontends),
-//! [`flows`] ; [`observe`] ; [`netlink`], [`bpf`], [`namespace`], [`settings`], [`cgroup`] below.
+//! [`flows`] ; [`observe`], [`deletions`] ; [`netlink`], [`bpf`], [`namespace`], [`settings`], [`cgroup`] below.
 //!
 //! Everything is pinned or lives in devices, so the agent may die at any point: the next one reads what is there and
 //! repeats the step that was under way. Nothing of the plan is known here.
@@ -11,6 +11,7 @@ mod arena;
 mod balance;
 mod bpf;
 mod cgroup;
+mod deletions;
 mod egress;
 mod endpoint;
 mod error;
@@ -32,6 +33,7 @@ use remuda_abi::host::Host;
 use remuda_abi::names::program;
 
 use self::balance::Balance;
+pub use self::deletions::Deletions;
 use self::error::Attempt;
 pub use self::error::KernelError;
 pub(crate) use self::host::HOST_DEVICE;

@@ -137,7 +137,7 @@ fn send(socket: &Socket, kind: u16, flags: u16, head: [u8; 4], states: u32, id: 
 }
 
 /// Kind and body of each message in a datagram.
-fn messages(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let len = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;

@@ -142,3 +142,17 @@ fn an_agent_started_without_a_server_goes_on_from_what_it_stored() -> Result<()>
     assert!(pids.contains(&far["pid"].as_u64()), "the server's own container was restarted: {pids:?}");
     Ok(())
 }
+
+#[test]
+fn an_interface_deleted_by_hand_is_mended_within_a_second() -> Result<()> {
+    let fleet = final_state("mended")?;
+    let namespace = fleet.netns(NAMES[0])?;
+    let addresses = || netns::output(&namespace, &["ip", "-4", "-o", "addr", "show", "scope", "global"]);
+    let before = addresses()?;
+    ensure!(before.contains(&fleet.ip(NAMES[0])?), "{before}");
+    netns::output(&namespace, &["ip", "link", "del", "eth0"])?;
+    wait_for("its address is back", Duration::from_secs(1), || {
+        let now = addresses()?;
+        if now.contains(&fleet.ip(NAMES[0])?) { Ok(Some(())) } else { bail!("{now:?}") }
+    })
+}

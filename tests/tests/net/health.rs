@@ -142,7 +142,7 @@ fn a_container_whose_command_does_not_pass_takes_no_new_flows_on_its_host_and_an
     };
     // In place, as a service whose healthcheck changed: what was healthy stays so until it fails.
     tell(&fleet.lab, "h1", |told| told.containers[0].health_command = Some(command.clone()))?;
-    wait_health(&fleet.lab, "unhealthy", "healthcheck exited with code 3: not well")?;
+    wait_health(&fleet.lab, "unhealthy", "exited with code 3: not well")?;
     wait_until("the VIP refuses", LIMIT, || ask_tcp(&host, &to).is_err())?;
     std::fs::write(&flag, "")?;
     wait_health(&fleet.lab, "healthy", "")?;
@@ -159,7 +159,7 @@ fn a_container_whose_command_does_not_pass_takes_no_new_flows_on_its_host_and_an
     std::fs::remove_file(&flag)?;
     tell(&fleet.lab, "h1", |told| told.containers[0].spec_revision += 1)?;
     wait_health(&fleet.lab, "initializing", "")?;
-    wait_health(&fleet.lab, "unhealthy", "healthcheck exited with code 3: not well")
+    wait_health(&fleet.lab, "unhealthy", "exited with code 3: not well")
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_command_that_does_not_end_in_time_is_killed_with_what_it_started() -> Resul
         ..HealthCommand::new(vec!["/bin/sh".into(), "-c".into(), script])
     };
     tell(&fleet.lab, "h1", |told| told.containers[0].health_command = Some(command))?;
-    wait_health(&fleet.lab, "unhealthy", &format!("healthcheck: no answer within {TIMEOUT_MS} ms"))?;
+    wait_health(&fleet.lab, "unhealthy", &format!("no answer within {TIMEOUT_MS} ms"))?;
     let sleeping = || process::all().into_iter().filter(|pid| process::argv(*pid).last() == Some(&mark)).count();
     tell(&fleet.lab, "h1", |told| told.containers[0].health_command = None)?;
     wait_until("nothing of it is left", LIMIT, || sleeping() == 0)
