@@ -135,7 +135,7 @@ It ends with the command's own exit code.")]
   remuda events --since 120
 
 Kinds:
-  host-joined, host-ready, host-suspect, host-control-lost, host-dead, host-removed    its state
+  host-joined, -joining, -ready, -suspect, -control-lost, -dead, -removed    its state
   host-changed, host-moved, host-problem      labels or availability, its address, a step that keeps failing
   brake, control-lost                         alarms: nothing moves; an agent is silent for too long
   container-started, -restarted, -failed, -complete, -stopped    what its host says

@@ -119,7 +119,7 @@ fn alarm(state: &str, hosts: &[&Host]) -> String {
     let reason = |host: &&Host| host.reason.as_deref().map(first_line).filter(|reason| !reason.is_empty());
     match hosts {
         [one] => {
-            format!("note: {} is {state}{}", one.name, reason(&one).map(|why| format!(": {why}")).unwrap_or_default())
+            format!("note: {} is {state}{}", one.name, reason(one).map(|why| format!(": {why}")).unwrap_or_default())
         }
         _ => {
             let first = hosts.iter().find_map(|host| Some(format!("; {}: {}", host.name, reason(host)?)));
