@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remuda_api::health::Strategy;
-use remuda_api::resource::{Health, HostState};
+use remuda_api::resource::{Availability, Health, HostState};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{Container, Service, State, Verdict};
@@ -79,9 +79,8 @@ fn candidates<'a>(
     news: &'a BTreeMap<String, Verdict>,
 ) -> impl Iterator<Item = (&'a Service, String)> {
     let is = |c: &Container, health| c.is_wanted() && c.is_running() && latest(news, c).health == health;
-    let is_ready = |c: &Container| state.host_state(c.node_id) == HostState::Ready;
     let mut worst: BTreeMap<u32, &Container> = BTreeMap::new();
-    for container in state.containers.values().filter(|c| is(c, Health::Unhealthy) && is_ready(c)) {
+    for container in state.containers.values().filter(|c| is(c, Health::Unhealthy) && is_replaceable(state, c)) {
         let worst = worst.entry(container.service_id).or_insert(container);
         if latest(news, container).since_ms < latest(news, worst).since_ms {
             *worst = container;
@@ -97,6 +96,15 @@ fn candidates<'a>(
         };
         may.then(|| (&**service, container.name.clone()))
     })
+}
+
+/// What is wrong may be the container, and another one can be made: that of a global service on a paused host cannot.
+fn is_replaceable(state: &State, container: &Container) -> bool {
+    let is_active = || {
+        let node = state.nodes.get(&container.pinned_node);
+        node.is_some_and(|node| node.availability == Availability::Active)
+    };
+    state.host_state(container.node_id) == HostState::Ready && (container.pinned_node == 0 || is_active())
 }
 
 fn latest<'a>(news: &'a BTreeMap<String, Verdict>, container: &'a Container) -> &'a Verdict {
