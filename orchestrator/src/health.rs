@@ -105,7 +105,7 @@ fn verdict(state: &State, liars: &BTreeSet<u32>, container: &Container, now_ms: 
     };
     let service = state.services.get(&container.service_id)?;
     let is_new = held.since_ms == 0 || held.started != status.started;
-    if !is_new && !is_checked(service) && held.health == Health::Healthy {
+    if !is_new && held.health == Health::Healthy && passes_on(state, liars, service, container) {
         return None;
     }
     let begun = if is_new { held.started_again(&status.started, now_ms) } else { held.clone() };
@@ -119,6 +119,13 @@ fn verdict(state: &State, liars: &BTreeSet<u32>, container: &Container, now_ms: 
         Finding::Open => begun,
     };
     (*held != next).then_some(next)
+}
+
+/// Nothing speaks against a container that is healthy: found with few look-ups, as this is asked of all at each change.
+fn passes_on(state: &State, liars: &BTreeSet<u32>, service: &Service, container: &Container) -> bool {
+    let is_checked_outside = service.spec.health_check.is_some() && container.endpoint_id != 0;
+    inside(service, container) == Finding::Passes
+        && (!is_checked_outside || evidence::is_passed(state, liars, container.endpoint_id))
 }
 
 fn is_checked(service: &Service) -> bool {
@@ -164,8 +171,9 @@ fn timeout_ms(check: &HealthCheck, held: &Verdict) -> u64 {
     held.since_ms.saturating_add(patience)
 }
 
-/// From when on a checker that has said *passing* since before the start means the container as it is now (unix ms):
-/// `unhealthy_threshold` checks that began after the start are over by then, and have been reported if they failed.
+/// When what happened at the begin of this verdict has been noticed by every checker (unix ms): `unhealthy_threshold`
+/// checks that began after it are over by then, and have been reported if they failed. From then on a checker that has
+/// said *passing* since before a start means the container as it is now.
 fn settled_ms(check: &HealthCheck, held: &Verdict) -> u64 {
     let checks_ms = check.interval_ms.saturating_mul(check.unhealthy_threshold.into());
     let noticed_ms = checks_ms.saturating_add(check.response_timeout_ms).saturating_add(REPORT_INTERVAL_MS);

@@ -64,9 +64,8 @@ impl Outside {
             outside.asked += 1;
             outside.is_waiting |= is_unheard(state, node_id);
             outside.is_heard |= state.host_state(node_id) == HostState::Ready;
-            let Some(vote) = vote(state, node_id, endpoint_id).filter(|_| !liars.contains(&node_id)) else {
-                continue;
-            };
+            let vote = vote(state, node_id, endpoint_id).filter(|_| !liars.contains(&node_id));
+            let Some(vote) = vote else { continue };
             match vote.outcome {
                 CheckOutcome::Unknown => {}
                 CheckOutcome::Failing => outside.failing.push((node_id, vote.reason.clone())),
@@ -106,6 +105,12 @@ impl Outside {
             Some(_) => self.in_words(state),
         }
     }
+}
+
+/// Somebody who votes passes it.
+pub(super) fn is_passed(state: &State, liars: &BTreeSet<u32>, endpoint_id: u32) -> bool {
+    let passes = |node_id| vote(state, node_id, endpoint_id).is_some_and(|vote| vote.outcome == CheckOutcome::Passing);
+    state.checkers.of(endpoint_id).any(|node_id| !liars.contains(&node_id) && passes(node_id))
 }
 
 /// What a host says of a container that it is asked to check, if its word counts: only a ready host's does.

@@ -4,6 +4,9 @@
 //! Of one service one container is replaced at a time, the one that has been unhealthy longest, a second after the one
 //! before. A replacement that did not help, because the container had not been healthy for a minute, doubles the wait up
 //! to a minute, as a crash loop does; one that was healthy for longer ends it, and so does half an hour without any.
+//!
+//! A quorum is counted when checkers would have noticed by then what befell the others at the same time: of two that
+//! fail together one is found first, and the other one must not count as healthy because of that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +15,8 @@ use remuda_api::health::Strategy;
 use remuda_api::resource::{Availability, Health, HostState};
 use serde::{Deserialize, Serialize};
 
-use crate::state::{Container, Service, State, Verdict};
+use super::settled_ms;
+use crate::state::{Container, State, Verdict};
 
 /// Wait between two replacements in one service, milliseconds, when the one before helped.
 const GAP_MIN_MS: u64 = 1_000;
@@ -53,14 +57,13 @@ impl Recreation {
 
 /// Names of the containers to replace now, at most one of each service; `news` are verdicts not yet written down.
 pub(super) fn doomed(state: &State, news: &BTreeMap<String, Verdict>, now_ms: u64) -> Vec<String> {
-    let is_due = |(service, _): &(&Service, String)| service.recreation.next_ms() <= now_ms;
-    candidates(state, news).filter(is_due).map(|(_, name)| name).collect()
+    candidates(state, news).filter(|(_, due_ms)| *due_ms <= now_ms).map(|(name, _)| name).collect()
 }
 
 /// One more will be replaced at this time (unix ms).
 pub(super) fn next_deadline_ms(state: &State) -> Option<u64> {
     let news = BTreeMap::new();
-    candidates(state, &news).map(|(service, _)| service.recreation.next_ms()).min()
+    candidates(state, &news).map(|(_, due_ms)| due_ms).min()
 }
 
 /// Writes down that `name` is being replaced.
@@ -73,11 +76,8 @@ pub(super) fn remember(state: &mut State, name: &str, now_ms: u64) {
     state.record(now_ms, "container-recreated", name, format!("another one takes its place: {}", lost.verdict.reason));
 }
 
-/// Of each service the container that is to be replaced next.
-fn candidates<'a>(
-    state: &'a State,
-    news: &'a BTreeMap<String, Verdict>,
-) -> impl Iterator<Item = (&'a Service, String)> {
+/// Of each service the container that is to be replaced next, and when (unix ms).
+fn candidates<'a>(state: &'a State, news: &'a BTreeMap<String, Verdict>) -> impl Iterator<Item = (String, u64)> {
     let is = |c: &Container, health| c.is_wanted() && c.is_running() && latest(news, c).health == health;
     let mut worst: BTreeMap<u32, &Container> = BTreeMap::new();
     for container in state.containers.values().filter(|c| is(c, Health::Unhealthy) && is_replaceable(state, c)) {
@@ -89,12 +89,14 @@ fn candidates<'a>(
     worst.into_iter().filter_map(move |(service_id, container)| {
         let service = state.services.get(&service_id).filter(|service| !service.removing)?;
         let healthy = || state.containers_of(service_id).filter(|c| is(c, Health::Healthy)).count();
-        let may = match service.spec.health_check.as_ref()?.strategy {
-            Strategy::None => false,
-            Strategy::Recreate => true,
-            Strategy::RecreateOnQuorum { quorum } => healthy() >= quorum as usize,
+        let check = service.spec.health_check.as_ref()?;
+        let due_ms = match check.strategy {
+            Strategy::None => return None,
+            Strategy::Recreate => 0,
+            Strategy::RecreateOnQuorum { quorum } if healthy() < quorum as usize => return None,
+            Strategy::RecreateOnQuorum { .. } => settled_ms(check, latest(news, container)),
         };
-        may.then(|| (&**service, container.name.clone()))
+        Some((container.name.clone(), due_ms.max(service.recreation.next_ms())))
     })
 }
 

@@ -244,12 +244,14 @@ fn e17_two_of_three_unhealthy_are_not_replaced_when_the_quorum_is_two_and_one_is
     let mut fleet = Fleet::of(4, checked(3, Strategy::RecreateOnQuorum { quorum: 2 }));
     fleet.all_pass();
     fleet.all_say("s-web-1", CheckOutcome::Failing, "answered 500");
+    fleet.wait_ms(8_499);
+    assert_eq!(fleet.wanted().len(), 3, "another one may have failed at the same time: nobody knows yet");
+    fleet.wait_ms(1);
     assert_eq!(fleet.wanted(), ["s-web-2", "s-web-3", "s-web-4"], "two healthy ones: it is replaced");
     let mut fleet = Fleet::of(4, checked(3, Strategy::RecreateOnQuorum { quorum: 2 }));
-    fleet.change(|state, _| state.live.values_mut().for_each(|live| live.checks = Arc::default()));
-    // Both at once: only one has ever been healthy.
-    fleet.all_say("s-web-3", CheckOutcome::Passing, "");
+    fleet.all_pass();
     fleet.all_say("s-web-1", CheckOutcome::Failing, "answered 500");
+    fleet.wait_ms(7_000);
     fleet.all_say("s-web-2", CheckOutcome::Failing, "answered 500");
     fleet.wait_ms(600_000);
     assert_eq!((fleet.health("s-web-1"), fleet.health("s-web-2")), (Health::Unhealthy, Health::Unhealthy));
@@ -690,14 +692,23 @@ fn large() -> State {
         state.containers.insert(name, Arc::new(container));
     }
     health::ask(&mut state);
-    for node_id in 1..=1_000 {
-        let asked = state.containers.values().map(|c| c.endpoint_id).filter(|id| state.checkers.asks(node_id, *id));
-        let checks = asked.map(|endpoint_id| CheckResult { endpoint_id, outcome: 1, reason: String::new() });
-        let said = Report { checks: checks.collect(), ..Report::default() };
-        hear(&mut state, node_id, &said, 1);
+    let mut reports: BTreeMap<u32, Report> = BTreeMap::new();
+    for endpoint_id in 1..=30_000 {
+        for node_id in state.checkers.of(endpoint_id) {
+            let passes = CheckResult { endpoint_id, outcome: 1, reason: String::new() };
+            reports.entry(node_id).or_default().checks.push(passes);
+        }
     }
+    reports.iter().for_each(|(node_id, said)| hear(&mut state, *node_id, said, 1));
     health::judge(&mut state, 1);
     state
+}
+
+/// What this thread has computed so far, milliseconds: other processes' work does not count.
+fn cpu_ms() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("this is Linux");
+    let ns: u64 = text.split_whitespace().next().and_then(|word| word.parse().ok()).expect("nanoseconds first");
+    ns as f64 / 1e6
 }
 
 #[test]
@@ -707,9 +718,9 @@ fn thirty_thousand_containers_and_a_thousand_hosts_are_a_matter_of_milliseconds(
     let before = state.clone();
     let mut took_ms = BTreeMap::new();
     let mut time = |what: &'static str, work: &mut dyn FnMut(&mut State)| {
-        let since = std::time::Instant::now();
+        let since_ms = cpu_ms();
         work(&mut state);
-        took_ms.insert(what, since.elapsed().as_millis());
+        took_ms.insert(what, (cpu_ms() - since_ms).round());
     };
     time("judge, nothing new", &mut |state| health::judge(state, 2));
     time("ask, nothing new", &mut health::ask);
@@ -726,7 +737,7 @@ fn thirty_thousand_containers_and_a_thousand_hosts_are_a_matter_of_milliseconds(
     println!("milliseconds: {took_ms:?}");
     assert_ne!(state.checkers, before.checkers);
     assert_eq!(state.containers, before.containers);
-    assert!(took_ms.values().all(|ms| *ms < 1_000), "{took_ms:?}");
+    assert!(took_ms.values().all(|ms| *ms < 1_000.0), "{took_ms:?}");
 }
 
 proptest! {
