@@ -250,10 +250,8 @@ impl Host {
     /// We were away for `gap_ms`: what was heard before is younger by that. After an absence that would have made
     /// anybody suspect, connections are gone too: who was ready starts afresh, who was suspect is so for as long again.
     pub(super) fn forgive(&mut self, gap_ms: u64, now_ms: u64) {
-        let shifted = |at_ms: u64| at_ms.max(now_ms.min(at_ms + gap_ms));
-        self.lease_ms = shifted(self.lease_ms);
-        self.gossip_ms = self.gossip_ms.map(shifted);
-        self.probe_ms = self.probe_ms.map(shifted);
+        let signs = [Some(&mut self.lease_ms), self.gossip_ms.as_mut(), self.probe_ms.as_mut()];
+        signs.into_iter().flatten().for_each(|at_ms| *at_ms = now_ms.min(*at_ms + gap_ms).max(*at_ms));
         let silence_max_ms = match self.state {
             HostState::Ready | HostState::ControlLost | HostState::Joining => 0,
             HostState::Suspect => SUSPECT_AFTER_MS,

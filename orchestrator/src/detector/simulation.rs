@@ -4,6 +4,7 @@
 //! A failure prints its seed; `REMUDA_SEED=n cargo test -p remuda-orchestrator simulat -- --nocapture` runs that one
 //! again and tells its story. `REMUDA_SEEDS=n` runs so many.
 
+mod event;
 mod fault;
 mod judge;
 mod random;

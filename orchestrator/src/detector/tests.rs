@@ -46,7 +46,7 @@ impl Fleet {
         let until_ms = self.now_ms + ms;
         while self.now_ms < until_ms {
             self.now_ms += TICK_MS;
-            if self.now_ms % 500 == 0 {
+            if self.now_ms.is_multiple_of(500) {
                 self.show();
             }
             self.alarms.extend(self.detector.tick(self.now_ms));

@@ -5,6 +5,7 @@ mod common;
 mod fleet;
 mod health;
 mod join;
+mod liveness;
 mod session;
 mod start;
 mod store;

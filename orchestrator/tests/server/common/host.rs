@@ -25,6 +25,8 @@ pub struct Host {
     pub mode: watch::Sender<Mode>,
     /// What it finds of the endpoints it is asked to check; it says nothing of others.
     pub finds: watch::Sender<Findings>,
+    /// Whom it says to hear, with every report.
+    pub sees: watch::Sender<Vec<PeerSeen>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,19 +49,20 @@ impl Host {
         let (updates, updates_seen) = watch::channel((0, 0));
         let (mode, mode_seen) = watch::channel(Mode::Running);
         let (finds, finds_seen) = watch::channel(Findings::new());
+        let (sees, sees_seen) = watch::channel(Vec::new());
         let node_id = identity.node_id;
         let (address, ca, own) = (fleet.address(), fleet.ca(), identity.clone());
         let task = tokio::spawn(async move {
             loop {
                 if let Ok(client) = client(address, &ca, Some(&own)).await {
                     let follow = follow(client.clone(), facts.clone(), held.clone(), updates.clone());
-                    let tell = tell(client, held.subscribe(), mode_seen.clone(), finds_seen.clone());
+                    let tell = tell(client, held.subscribe(), mode_seen.clone(), finds_seen.clone(), sees_seen.clone());
                     tokio::select! { () = follow => {}, () = tell => {} }
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
-        Host { node_id, identity, held: held_seen, updates: updates_seen, mode, finds, task }
+        Host { node_id, identity, held: held_seen, updates: updates_seen, mode, finds, sees, task }
     }
 
     pub fn assignment(&self) -> Assignment {
@@ -100,6 +103,7 @@ async fn tell(
     mut held: watch::Receiver<Option<Assignment>>,
     mut mode: watch::Receiver<Mode>,
     mut finds: watch::Receiver<Findings>,
+    sees: watch::Receiver<Vec<PeerSeen>>,
 ) {
     let (reports, stream) = mpsc::channel(4);
     let send = async {
@@ -112,6 +116,7 @@ async fn tell(
                 (Mode::Stuck, _) | (_, None) => Some(Report::default()),
                 (Mode::Running, Some(assignment)) => Some(Report {
                     checks: checks(&assignment, &finds.borrow_and_update()),
+                    peers: sees.borrow().clone(),
                     ..report(&assignment, std::mem::take(&mut is_first))
                 }),
             };
