@@ -65,8 +65,8 @@ Containers that moved away stay where they are; `remuda scale` and later changes
   remuda host rm h3 --dead     says that it is dead for good: refused while it answers
 
 With --dead its containers are placed elsewhere at once, also while the brake holds everything because too
-many hosts were lost together (`remuda hosts -o wide` says so). A host that comes back after it was removed
-runs nothing any more and has to join again.")]
+many hosts were lost together (`remuda hosts -o wide` says so). Should it come back after all, it is no part
+of the fleet: `remuda leave` on it ends what still runs there, then it may join again.")]
     Rm {
         /// Full name
         name: String,
