@@ -11,6 +11,7 @@ use crate::state::Loss;
 
 /// What is promised, from the last contact.
 const DEAD_WITHIN_MS: u64 = 5_000;
+const SUSPECT_WITHIN_MS: u64 = 2_000;
 /// After a fault on its way, a report stream is back within this: retransmissions up to the agent's patience of
 /// 4 s, and two attempts to connect.
 const STREAM_BACK_MS: u64 = 12_000;
@@ -175,16 +176,20 @@ impl Judge {
 
     /// What is so for long enough must be seen.
     fn missed(&self, now_ms: u64, host: usize, verdict: &Verdict, faults: &Faults) -> Result<(), &'static str> {
-        if let Some(since_ms) = faults.gone_since(host, now_ms)
-            && verdict.state != HostState::Dead
-            && now_ms > self.deadline_ms(self.contact_ms(host).max(since_ms), now_ms, faults)
-        {
-            return Err("missed death");
+        if let Some(since_ms) = faults.gone_since(host, now_ms) {
+            let patience_ms =
+                now_ms.saturating_sub(self.excused_until_ms(self.contact_ms(host).max(since_ms), now_ms, faults));
+            match verdict.state {
+                HostState::Dead => {}
+                _ if patience_ms > DEAD_WITHIN_MS => return Err("missed death"),
+                HostState::Ready if patience_ms > SUSPECT_WITHIN_MS => return Err("ready although it is gone"),
+                _ => {}
+            }
         }
         let reported_ms = self.reports_ms[host].last().copied().unwrap_or(0);
         if let Some(since_ms) = faults.agent_down_since(host, now_ms)
             && verdict.state == HostState::Ready
-            && now_ms > self.deadline_ms(reported_ms.max(since_ms), now_ms, faults)
+            && now_ms > self.excused_until_ms(reported_ms.max(since_ms), now_ms, faults) + DEAD_WITHIN_MS
         {
             return Err("ready without an agent");
         }
@@ -197,8 +202,9 @@ impl Judge {
         self.contact_ms.get(&host).copied().unwrap_or(0)
     }
 
-    /// By when something that is so since then must be seen. Slow ways have their time, and the server's pauses.
-    fn deadline_ms(&self, since_ms: u64, now_ms: u64, faults: &Faults) -> u64 {
+    /// From when on the promised times count for what is so since then: slow ways have their time, the server's pauses
+    /// and one tick.
+    fn excused_until_ms(&self, since_ms: u64, now_ms: u64, faults: &Faults) -> u64 {
         let slow_ms = faults.slowest_ms(since_ms.saturating_sub(STREAM_BACK_MS), now_ms);
         let pauses = self.pauses.iter().filter(|(from_ms, until_ms)| *until_ms > since_ms && *from_ms <= now_ms);
         let (mut since_ms, mut credit_ms) = (since_ms, 0);
@@ -209,7 +215,7 @@ impl Judge {
                 credit_ms += until_ms - from_ms + TICK_MS;
             }
         }
-        since_ms + credit_ms + slow_ms + DEAD_WITHIN_MS + TICK_MS
+        since_ms + credit_ms + slow_ms + TICK_MS
     }
 
     /// At least three hosts and more than half of those not lost long ago are not well.
