@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use remuda_api::link::{CheckOutcome, CheckResult};
+use remuda_api::link::{CheckOutcome, CheckResult, PeerSeen};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -85,6 +85,7 @@ async fn answer(line: &str, agent: &Agent) -> Value {
             "problems": agent.parts.problems.lines(),
             "plan": shown.plan,
             "containers": shown.containers,
+            "peers": agent.peers.ages().iter().map(peer).collect::<Vec<_>>(),
             "checks": agent.checks.borrow().values().map(check).collect::<Vec<_>>(),
             "rss_bytes": rss_bytes(),
         }),
@@ -96,6 +97,10 @@ async fn answer(line: &str, agent: &Agent) -> Value {
         Some("leave") => leave(agent).await,
         _ => json!({ "error": "say one of status, counters, desired, observed, plan, assignment, leave" }),
     }
+}
+
+fn peer(seen: &PeerSeen) -> Value {
+    json!({ "node_id": seen.node_id, "gossip_ms": seen.gossip_ms, "probe_ms": seen.probe_ms })
 }
 
 fn check(found: &CheckResult) -> Value {

@@ -33,7 +33,7 @@ const SILENCE: Duration = Duration::from_millis(1500);
 /// The roster of the moment; None before the first assignment.
 pub type Rosters = watch::Receiver<Option<Arc<Roster>>>;
 
-/// What was seen of the peers since the last report, and what was counted. Clones share it.
+/// What was seen of the peers, and what was counted. Clones share it.
 #[derive(Clone, Default)]
 pub struct Peers(Arc<Shared>);
 
@@ -47,10 +47,15 @@ struct Shared {
 
 #[derive(Default)]
 struct Seen {
-    /// Since the last report.
-    gossip: BTreeMap<u16, Instant>,
-    probe: BTreeMap<u16, Instant>,
+    gossip: BTreeMap<u16, Sign>,
+    probe: BTreeMap<u16, Sign>,
     last_word: Option<Instant>,
+}
+
+/// The newest proof of one kind that a peer lives.
+struct Sign {
+    lived_after: Instant,
+    is_told: bool,
 }
 
 /// Monotonic since the agent's start.
@@ -71,20 +76,23 @@ impl Peers {
 
     /// Who proved to live since this was last asked, and how long ago.
     pub fn take_seen(&self) -> Vec<PeerSeen> {
-        let (gossip, probe) = {
-            let mut seen = self.seen();
-            (std::mem::take(&mut seen.gossip), std::mem::take(&mut seen.probe))
-        };
-        let now = Instant::now();
-        let age_ms = |at: &Instant| u32::try_from(now.saturating_duration_since(*at).as_millis()).unwrap_or(u32::MAX);
-        let mut peers: BTreeMap<u16, PeerSeen> = BTreeMap::new();
-        for (node_id, at) in &gossip {
-            peers.entry(*node_id).or_default().gossip_ms = Some(age_ms(at));
-        }
-        for (node_id, at) in &probe {
-            peers.entry(*node_id).or_default().probe_ms = Some(age_ms(at));
-        }
-        peers.into_iter().map(|(node_id, seen)| PeerSeen { node_id: node_id.into(), ..seen }).collect()
+        let mut seen = self.seen();
+        let news = seen.ages(|sign| !sign.is_told);
+        let Seen { gossip, probe, .. } = &mut *seen;
+        gossip.values_mut().chain(probe.values_mut()).for_each(|sign| sign.is_told = true);
+        news
+    }
+
+    /// Who ever proved to live, and how long ago.
+    pub fn ages(&self) -> Vec<PeerSeen> {
+        self.seen().ages(|_| true)
+    }
+
+    /// Forgets whoever is not on the roster any more.
+    fn keep(&self, roster: &Roster) {
+        let mut seen = self.seen();
+        seen.gossip.retain(|node_id, _| roster.peers.contains_key(node_id));
+        seen.probe.retain(|node_id, _| roster.peers.contains_key(node_id));
     }
 
     /// When any peer's agent was last proved to live.
@@ -95,8 +103,9 @@ impl Peers {
     /// The peer's agent lived after this time.
     fn heard(&self, node_id: u16, lived_after: Instant) {
         let mut seen = self.seen();
-        later(seen.gossip.entry(node_id).or_insert(lived_after), lived_after);
-        let last = seen.last_word.replace(lived_after);
+        put(&mut seen.gossip, node_id, lived_after);
+        let last = seen.last_word;
+        seen.last_word = last.max(Some(lived_after));
         if last.is_none_or(|last| lived_after.saturating_duration_since(last) >= SILENCE) {
             self.0.is_back.notify_waiters();
         }
@@ -104,7 +113,7 @@ impl Peers {
 
     /// The peer's host endpoint answered a probe sent at this time.
     fn answered(&self, node_id: u16, lived_after: Instant) {
-        later(self.seen().probe.entry(node_id).or_insert(lived_after), lived_after);
+        put(&mut self.seen().probe, node_id, lived_after);
     }
 
     pub fn counts(&self) -> &Counts {
@@ -116,9 +125,30 @@ impl Peers {
     }
 }
 
-/// Answers may overtake each other.
-fn later(held: &mut Instant, at: Instant) {
-    *held = at.max(*held);
+impl Seen {
+    fn ages(&self, is_wanted: impl Fn(&Sign) -> bool) -> Vec<PeerSeen> {
+        let now = Instant::now();
+        let age_ms = |sign: &Sign| {
+            let age = now.saturating_duration_since(sign.lived_after);
+            is_wanted(sign).then(|| u32::try_from(age.as_millis()).unwrap_or(u32::MAX))
+        };
+        let mut peers: BTreeMap<u16, PeerSeen> = BTreeMap::new();
+        for (node_id, sign) in &self.gossip {
+            peers.entry(*node_id).or_default().gossip_ms = age_ms(sign);
+        }
+        for (node_id, sign) in &self.probe {
+            peers.entry(*node_id).or_default().probe_ms = age_ms(sign);
+        }
+        let all = peers.into_iter().map(|(node_id, seen)| PeerSeen { node_id: node_id.into(), ..seen });
+        all.filter(|seen| seen.gossip_ms.or(seen.probe_ms).is_some()).collect()
+    }
+}
+
+/// Answers may overtake each other, and one may prove no more than the one before.
+fn put(signs: &mut BTreeMap<u16, Sign>, node_id: u16, lived_after: Instant) {
+    if signs.get(&node_id).is_none_or(|sign| sign.lived_after < lived_after) {
+        signs.insert(node_id, Sign { lived_after, is_told: false });
+    }
 }
 
 impl Counts {
@@ -155,6 +185,7 @@ async fn follow(mut agent: Agent, rosters: watch::Sender<Option<Arc<Roster>>>) {
         };
         if !is_same {
             let roster = assignment.as_deref().and_then(Roster::of);
+            roster.iter().for_each(|roster| agent.peers.keep(roster));
             rosters.send_if_modified(|held| {
                 let is_news = held.as_deref() != roster.as_ref();
                 if is_news {
@@ -190,6 +221,11 @@ mod tests {
         );
         assert!(seen.iter().all(|seen| seen.probe_ms.is_some()));
         assert!(peers.take_seen().is_empty());
+        peers.heard(3, now);
+        peers.heard(2, now - Duration::from_millis(400));
+        let news: Vec<_> = peers.take_seen().iter().map(|seen| (seen.node_id, seen.probe_ms.is_some())).collect();
+        assert_eq!(news, [(3, false)], "an echo of the same datagram is no news");
+        assert_eq!(peers.ages().len(), 2, "operators see what was told too");
     }
 
     #[tokio::test]

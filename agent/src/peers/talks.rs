@@ -169,7 +169,7 @@ impl Talk {
             underlay_ip,
             believed: None,
             retired: VecDeque::new(),
-            sent: VecDeque::with_capacity(SENT_MAX),
+            sent: VecDeque::new(),
             last_answer: None,
         }
     }

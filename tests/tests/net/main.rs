@@ -7,4 +7,5 @@ mod health;
 mod kernel;
 mod matrix;
 mod pair;
+mod peers;
 mod runtime;

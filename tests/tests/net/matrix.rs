@@ -69,6 +69,11 @@ fn a_container_reaches_its_own_host_with_its_own_address_but_not_its_infrastruct
     let closed = "0.0.0.0:8444".parse().unwrap();
     let _infrastructure = Mirror::start(&host, "metrics", closed).ok();
     assert!(ask_tcp(&from, &format!("{underlay}:8444")).is_err(), "an infrastructure port answered a container");
+    for ip in [assignment::address(0, 1), underlay] {
+        let gossip = format!("{ip}:8445");
+        let _mirror = Mirror::start(&host, "gossip", gossip.parse().unwrap()).unwrap();
+        assert!(ask_udp(&from, &gossip).is_err(), "{gossip} (UDP) answered a container");
+    }
     assert!(dropped(&fleet.lab, "h1", DropReason::ClosedPort).unwrap() > 0);
 }
 
