@@ -2,26 +2,25 @@
 //! nothing is said to strangers.
 #![no_main]
 
-/// The files themselves: they need nothing but a cipher and foca, and the rest of the agent would take minutes to
-/// build with a sanitizer.
-mod peers {
-    #[path = "../../../agent/src/peers/seal.rs"]
-    pub mod seal;
-    #[path = "../../../agent/src/peers/swim.rs"]
-    pub mod swim;
-    #[path = "../../../agent/src/peers/talks.rs"]
-    pub mod talks;
-    #[path = "../../../agent/src/peers/window.rs"]
-    pub mod window;
-}
+// The files themselves: they need nothing but a cipher and foca, and the rest of the agent would take minutes to build
+// with a sanitizer.
+#[path = "../../agent/src/peers/seal.rs"]
+mod seal;
+#[path = "../../agent/src/peers/swim.rs"]
+mod swim;
+#[path = "../../agent/src/peers/talks.rs"]
+mod talks;
+#[path = "../../agent/src/peers/window.rs"]
+mod window;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use peers::seal::{EMPTY_BYTES, FleetKey};
-use peers::swim::Swim;
-use peers::talks::Talks;
+use seal::{EMPTY_BYTES, FleetKey};
+use swim::Swim;
+use talks::Talks;
 
 const VICTIM: u16 = 1;
 const PEER: u16 = 2;
@@ -30,16 +29,20 @@ fn ip(node_id: u16) -> Ipv4Addr {
     Ipv4Addr::new(192, 0, 2, node_id as u8)
 }
 
-fn host(node_id: u16, peer: u16) -> Talks {
+fn host(node_id: u16, peer: u16, boot: u64) -> Talks {
     let key = FleetKey::parse(&"3e".repeat(32)).expect("64 hex digits");
-    let mut talks = Talks::new(key, node_id, u64::from(node_id) * 1000);
+    let mut talks = Talks::new(key, node_id, boot);
     talks.set_peers(&[(peer, ip(peer))].into());
     talks
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let now = Duration::from_secs(1);
-    let (mut victim, mut peer) = (host(VICTIM, PEER), host(PEER, VICTIM));
+    // Another key for every input: the fuzzer sees what is compared, and would present a good datagram of the last run.
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    let boot = hasher.finish();
+    let (mut victim, mut peer) = (host(VICTIM, PEER, boot), host(PEER, VICTIM, boot));
     // They meet: ping, challenge, proof.
     let ping = peer.write(VICTIM, b"ping", now).expect("a peer");
     let (_, challenge) = victim.receive(ip(PEER), &ping, now).expect_err("not proved").answer.expect("a challenge");

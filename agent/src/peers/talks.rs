@@ -165,13 +165,7 @@ impl Talks {
 
 impl Talk {
     fn new(underlay_ip: Ipv4Addr) -> Talk {
-        Talk {
-            underlay_ip,
-            believed: None,
-            retired: VecDeque::new(),
-            sent: VecDeque::new(),
-            last_answer: None,
-        }
+        Talk { underlay_ip, believed: None, retired: VecDeque::new(), sent: VecDeque::new(), last_answer: None }
     }
 
     fn echo(&self, now: Duration) -> Echo {

@@ -73,12 +73,8 @@ impl Wire {
     /// Datagrams to the host's port do not arrive any more, or do again.
     fn set_deaf(&self, id: u16, is_deaf: bool) -> Result<()> {
         let table = "table inet deaf";
-        let rules = match is_deaf {
-            true => {
-                format!("{table} {{ chain in {{ type filter hook input priority 0; udp dport 8445 counter drop; }} }}")
-            }
-            false => format!("delete {table}"),
-        };
+        let chain = "chain in {\ntype filter hook input priority 0;\nudp dport 8445 drop\n}";
+        let rules = if is_deaf { format!("{table} {{\n{chain}\n}}") } else { format!("delete {table}") };
         netns::output(&self.host(id), &["nft", &rules]).map(drop)
     }
 
