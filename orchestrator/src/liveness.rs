@@ -79,12 +79,17 @@ pub async fn watch(fleet: Weak<Fleet>) {
     let mut alarms = Vec::new();
     // A slow disk must not look like a pause of ours: the clock goes on while a change is written.
     let mut writing: Option<JoinHandle<()>> = None;
+    // A deadline changes with the state only: a large fleet is not searched for it ten times a second.
+    let mut due: (Weak<State>, Option<u64>) = (Weak::new(), None);
     loop {
         clock.tick().await;
         let Some(fleet) = fleet.upgrade() else { return };
         let state = fleet.state();
         alarms.extend(fleet.liveness.tick(&state));
-        let is_due = reconcile::next_deadline_ms(&state).is_some_and(|deadline| deadline <= now_ms());
+        if !std::ptr::eq(due.0.as_ptr(), Arc::as_ptr(&state)) {
+            due = (Arc::downgrade(&state), reconcile::next_deadline_ms(&state));
+        }
+        let is_due = due.1.is_some_and(|deadline_ms| deadline_ms <= now_ms());
         let is_idle = alarms.is_empty() && !is_due && fleet.liveness.news(&state).is_empty();
         if is_idle || writing.as_ref().is_some_and(|task| !task.is_finished()) {
             continue;
