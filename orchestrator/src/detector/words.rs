@@ -19,7 +19,8 @@ pub fn reason(verdict: &Verdict, name: &str, name_of: impl Fn(u32) -> String) ->
 }
 
 fn finding(verdict: &Verdict, name_of: impl Fn(u32) -> String) -> String {
-    let names: Vec<String> = verdict.witnesses.iter().map(|node_id| name_of(*node_id)).collect();
+    let mut names: Vec<String> = verdict.witnesses.iter().map(|node_id| name_of(*node_id)).collect();
+    names.sort_unstable();
     let (age, who) = (seconds(verdict.lease_age_ms), list(&names));
     match verdict.cause {
         Cause::Reports => String::new(),
