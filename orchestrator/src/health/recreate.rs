@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use remuda_api::health::Strategy;
 use remuda_api::resource::{Availability, Health, HostState};
+use remuda_api::spec::RestartPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::settled_ms;
-use crate::state::{Container, State, Verdict};
+use crate::state::{Container, Service, State, Verdict};
 
 /// Wait between two replacements in one service, milliseconds, when the one before helped.
 const GAP_MIN_MS: u64 = 1_000;
@@ -89,15 +90,24 @@ fn candidates<'a>(state: &'a State, news: &'a BTreeMap<String, Verdict>) -> impl
     worst.into_iter().filter_map(move |(service_id, container)| {
         let service = state.services.get(&service_id).filter(|service| !service.removing)?;
         let healthy = || state.containers_of(service_id).filter(|c| is(c, Health::Healthy)).count();
-        let check = service.spec.health_check.as_ref()?;
-        let due_ms = match check.strategy {
-            Strategy::None => return None,
-            Strategy::Recreate => 0,
-            Strategy::RecreateOnQuorum { quorum } if healthy() < quorum as usize => return None,
-            Strategy::RecreateOnQuorum { .. } => settled_ms(check, latest(news, container)),
+        let due_ms = match (&service.spec.health_check, strategy(service)) {
+            (_, Strategy::None) => return None,
+            (_, Strategy::RecreateOnQuorum { quorum }) if healthy() < quorum as usize => return None,
+            (Some(check), Strategy::RecreateOnQuorum { .. }) => settled_ms(check, latest(news, container)),
+            (_, Strategy::Recreate | Strategy::RecreateOnQuorum { .. }) => 0,
         };
         Some((container.name.clone(), due_ms.max(service.recreation.next_ms())))
     })
+}
+
+/// A service with a health command alone has no word for it: another container takes the place of an unhealthy one, as
+/// Swarm does, unless what ends shall not come back.
+fn strategy(service: &Service) -> Strategy {
+    match (&service.spec.health_check, service.spec.restart) {
+        (Some(check), _) => check.strategy,
+        (None, RestartPolicy::Never) => Strategy::None,
+        (None, RestartPolicy::Always | RestartPolicy::OnFailure) => Strategy::Recreate,
+    }
 }
 
 /// What is wrong may be the container, and another one can be made: that of a global service on a paused host cannot.

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use remuda_api::health::{HealthCheck, HealthCommand, Strategy};
 use remuda_api::link::{CheckOutcome, CheckResult, ContainerStatus, HostFacts, Report};
 use remuda_api::resource::{Availability, Health, HostState};
-use remuda_api::spec::{DependsOn, ServiceMode, ServiceSpec, StackSpec};
+use remuda_api::spec::{DependsOn, RestartPolicy, ServiceMode, ServiceSpec, StackSpec};
 
 use super::{hear, next_deadline_ms};
 use crate::publish::{Shared, assignment};

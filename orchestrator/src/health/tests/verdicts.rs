@@ -129,8 +129,18 @@ fn with_a_command_alone_its_host_judges() {
     assert!(fleet.container("s-web-1").is_serving());
     fleet.inside.insert("s-web-1".into(), "unhealthy");
     fleet.run_all();
+    assert_eq!(fleet.wanted(), ["s-web-2"], "another one takes its place, as in Swarm");
+}
+
+#[test]
+fn with_a_command_alone_what_shall_not_come_back_is_left_alone() {
+    let mut fleet = Fleet::empty(1);
+    fleet.declare("web", ServiceSpec { restart: RestartPolicy::Never, ..commanded(service(1)) });
+    fleet.run_all();
+    fleet.inside.insert("s-web-1".into(), "unhealthy");
+    fleet.run_all();
     fleet.wait_ms(600_000);
-    assert_eq!((fleet.health("s-web-1"), fleet.wanted()), (Health::Unhealthy, vec!["s-web-1"]), "left alone");
+    assert_eq!((fleet.health("s-web-1"), fleet.wanted()), (Health::Unhealthy, vec!["s-web-1"]));
 }
 
 #[test]
