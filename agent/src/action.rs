@@ -190,6 +190,9 @@ pub struct Frontend {
     pub target_port: u16,
     /// Backend ids, sorted; empty = refused at once.
     pub backends: Vec<u32>,
+    /// Backend ids, sorted, that keep the flows from outside they have and get no new ones. Always empty for a VIP:
+    /// connections from inside stay with the backend they were made to.
+    pub draining: Vec<u32>,
 }
 
 impl fmt::Display for Action {
@@ -210,7 +213,12 @@ impl fmt::Display for Action {
             Self::UnplugEndpoint { name, ip } => write!(f, "unplug {name} from {ip}"),
             Self::PutBackend(b) => write!(f, "backend {} at {} on node {}", b.id, b.ip, b.node_id),
             Self::RemoveBackend { id } => write!(f, "forget backend {id}"),
-            Self::PutFrontend(v) => write!(f, "frontend {} -> {} backends", v.key, v.backends.len()),
+            Self::PutFrontend(v) if v.draining.is_empty() => {
+                write!(f, "frontend {} -> {} backends", v.key, v.backends.len())
+            }
+            Self::PutFrontend(v) => {
+                write!(f, "frontend {} -> {} backends, {} draining", v.key, v.backends.len(), v.draining.len())
+            }
             Self::RemoveFrontend(key) => write!(f, "forget frontend {key}"),
             Self::BreakFlows { ips } => {
                 let ips: Vec<_> = ips.iter().map(Ipv4Addr::to_string).collect();

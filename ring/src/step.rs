@@ -21,7 +21,9 @@ impl Ring {
     /// The ring for these members, from this one.
     ///
     /// Slots of owners that are gone or of weight 0 move; then as many of the overloaded as balance needs, but
-    /// never one whose memory is full. Who is no member any more is forgotten; who has weight 0 (draining) is
+    /// not those whose memory is full. Only for a member that would own less than half its share even they move,
+    /// unless all they remember drain: without that, a service that grew by one at a time would
+    /// leave its newest members idle. Who is no member any more is forgotten; who has weight 0 (draining) is
     /// remembered. With nobody of weight, every slot is nobody's and remembers its last owner. `seed` is the
     /// frontend's, as for [`crate::fresh`].
     pub fn step(&self, seed: u64, members: &[Member]) -> Step {
@@ -29,8 +31,9 @@ impl Ring {
         let mut next = Next::new(self, &members);
         let slots = self.slots().len() as u32;
         let mut walkers: Vec<Walker> = members.iter().map(|m| Walker::of(*m, seed, slots.max(1))).collect();
-        next.hand_out(&mut walkers, Next::is_free);
-        next.hand_out(&mut walkers, Next::may_be_taken);
+        next.hand_out(&mut walkers, Next::is_free, |quota| quota);
+        next.hand_out(&mut walkers, Next::may_be_taken, |quota| quota);
+        next.hand_out(&mut walkers, Next::may_forget, |quota| quota / 2);
         next.leave_to_nobody();
         let moved = self.slots().iter().zip(&next.slots).filter(|(old, new)| old.owner != new.owner).count() as u32;
         Step { ring: Ring::from_slots(next.slots), moved, forgotten: next.forgotten }
@@ -67,13 +70,13 @@ impl<'a> Next<'a> {
         Slot { owner: slot.owner, previous: remembered(living) }
     }
 
-    /// Members below their quota take, in turn, the next slot on their way that fits.
-    fn hand_out(&mut self, walkers: &mut [Walker], fits: fn(&Self, u32) -> bool) {
+    /// Members with less than `enough` of their quota take, in turn, the next slot on their way that fits.
+    fn hand_out(&mut self, walkers: &mut [Walker], fits: fn(&Self, u32) -> bool, enough: fn(u32) -> u32) {
         let slots = self.slots.len() as u32;
         let mut is_done = vec![false; walkers.len()];
         while is_done.iter().any(|done| !done) {
             for (i, walker) in walkers.iter_mut().enumerate() {
-                let has_all = self.counts.get(i) >= self.quotas.get(i);
+                let has_all = self.counts.get(i).copied() >= self.quotas.get(i).map(|quota| enough(*quota));
                 let found = if has_all || is_done[i] { None } else { walker.find(slots, |at| fits(self, at)) };
                 match found {
                     Some(at) => self.give(at, i),
@@ -90,9 +93,18 @@ impl<'a> Next<'a> {
 
     /// Its owner has too many, and the slot can remember one more.
     fn may_be_taken(&self, at: u32) -> bool {
-        let Some(slot) = self.slots.get(at as usize) else { return false };
-        let Some(i) = position(self.members, slot.owner) else { return false };
-        self.counts.get(i) > self.quotas.get(i) && slot.previous.contains(&0)
+        self.is_of_overloaded(at) && self.slots.get(at as usize).is_some_and(|slot| slot.previous.contains(&0))
+    }
+
+    /// Its owner has too many, and the slot can forget somebody who does not drain.
+    fn may_forget(&self, at: u32) -> bool {
+        let can_forget = |slot: &Slot| slot.previous.iter().any(|id| self.weight(*id) != 0);
+        self.is_of_overloaded(at) && self.slots.get(at as usize).is_some_and(can_forget)
+    }
+
+    fn is_of_overloaded(&self, at: u32) -> bool {
+        let owner = self.slots.get(at as usize).and_then(|slot| position(self.members, slot.owner));
+        owner.is_some_and(|i| self.counts.get(i) > self.quotas.get(i))
     }
 
     fn give(&mut self, at: u32, to: usize) {
@@ -107,12 +119,16 @@ impl<'a> Next<'a> {
         }
     }
 
-    /// The new owner, and the old one first in memory if it still exists.
+    /// The new owner, and the old one first in memory if it still exists. Who drains is forgotten last: its flows
+    /// are why it drains.
     fn write(&mut self, at: u32, slot: Slot, owner: u32) {
         let old = position(self.members, slot.owner).map(|_| slot.owner);
         let others = old.into_iter().chain(slot.previous).filter(|id| *id != 0 && *id != owner);
-        let all: Vec<u32> = others.collect();
-        self.forgotten += all.len().saturating_sub(REMEMBERED) as u32;
+        let mut all: Vec<u32> = others.collect();
+        while all.len() > REMEMBERED {
+            all.remove(all.iter().rposition(|id| self.weight(*id) != 0).unwrap_or(REMEMBERED));
+            self.forgotten += 1;
+        }
         if let Some(place) = self.slots.get_mut(at as usize) {
             *place = Slot { owner, previous: remembered(all.into_iter()) };
         }

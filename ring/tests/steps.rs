@@ -68,6 +68,23 @@ fn without_anybody_of_weight_every_slot_is_nobodys_and_remembers() {
 }
 
 #[test]
+fn a_ring_that_grows_by_one_at_a_time_leaves_nobody_idle_and_never_forgets_who_drains() {
+    let mut ring = Ring::fresh(SEED, &members(1..=1), SLOTS);
+    for newest in 2..=40 {
+        ring = ring.step(SEED, &members(1..=newest)).ring;
+        let least = shares(&ring).into_values().min().unwrap_or(0);
+        assert!(shares(&ring).len() == newest as usize && least >= SLOTS / newest / 2, "{newest}: {least}");
+    }
+    let mut draining = members(1..=41);
+    draining.iter_mut().filter(|m| m.id <= 3).for_each(|m| m.weight = 0);
+    let step = ring.step(SEED, &draining);
+    let remembers = |slot: &Slot, id: u32| slot.owner == id || slot.previous.contains(&id);
+    for (old, new) in ring.slots().iter().zip(step.ring.slots()) {
+        assert!((1..=3).all(|id| !remembers(old, id) || remembers(new, id)));
+    }
+}
+
+#[test]
 fn raising_repeats_every_slot_and_only_multiples_are_sizes() {
     let ring = Ring::fresh(SEED, &members(1..=5), SLOTS);
     let raised = ring.raised(SIZES[1]).unwrap();

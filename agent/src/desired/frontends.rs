@@ -54,7 +54,8 @@ pub(super) fn frontends(
     backends: &BTreeMap<u32, Backend>,
     check: &mut Checker,
 ) -> BTreeMap<FrontendKey, Frontend> {
-    let mut found = Frontends { members: members(assignment, backends), ..Frontends::default() };
+    let members = |drains| members(assignment, backends, drains);
+    let mut found = Frontends { members: members(false), draining: members(true), ..Frontends::default() };
     for service in &assignment.services {
         found.of_service(service, check);
     }
@@ -64,11 +65,11 @@ pub(super) fn frontends(
     found.frontends
 }
 
-/// Backend ids by service, sorted: those that take new flows.
-fn members(assignment: &Assignment, backends: &BTreeMap<u32, Backend>) -> BTreeMap<u32, Vec<u32>> {
+/// Backend ids by service, sorted: those that take new flows, or those that drain.
+fn members(assignment: &Assignment, backends: &BTreeMap<u32, Backend>, drains: bool) -> BTreeMap<u32, Vec<u32>> {
     let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    let serves = |id: &u32| backends.get(id).is_some_and(|backend| !backend.draining);
-    for endpoint in assignment.endpoints.iter().filter(|endpoint| serves(&endpoint.id)) {
+    let is_one = |id: &u32| backends.get(id).is_some_and(|backend| backend.draining == drains);
+    for endpoint in assignment.endpoints.iter().filter(|endpoint| is_one(&endpoint.id)) {
         members.entry(endpoint.service_id).or_default().push(endpoint.id);
     }
     members.values_mut().for_each(|ids| ids.sort_unstable());
@@ -78,6 +79,7 @@ fn members(assignment: &Assignment, backends: &BTreeMap<u32, Backend>) -> BTreeM
 #[derive(Default)]
 struct Frontends {
     members: BTreeMap<u32, Vec<u32>>,
+    draining: BTreeMap<u32, Vec<u32>>,
     frontends: BTreeMap<FrontendKey, Frontend>,
     ids: BTreeSet<u32>,
 }
@@ -88,15 +90,18 @@ impl Frontends {
         let mut at = check.record(&name);
         at.range("id", service.id, 1..=HOST_PORT_ID - 1);
         let backends = self.members.get(&service.id).cloned().unwrap_or_default();
+        let draining = self.draining.get(&service.id).cloned().unwrap_or_default();
         if !service.vip.is_empty() {
             let key = FrontendKey::Vip(at.ip("vip", &service.vip));
-            self.add(Frontend { key, id: service.id, target_port: 0, backends: backends.clone() }, &name, check);
+            let (backends, draining) = (backends.clone(), Vec::new());
+            self.add(Frontend { key, id: service.id, target_port: 0, backends, draining }, &name, check);
         }
         for port in service.ports.iter().filter(|port| port.published != 0 && port.mode != "host") {
             let (protocol, published, target_port) = self.port(port, &name, check);
             let key = FrontendKey::Published { protocol, port: published };
             let id = check.record(&name).range("frontend_id", port.frontend_id, 1..=HOST_PORT_ID - 1);
-            self.add(Frontend { key, id, target_port, backends: backends.clone() }, &name, check);
+            let (backends, draining) = (backends.clone(), draining.clone());
+            self.add(Frontend { key, id, target_port, backends, draining }, &name, check);
         }
     }
 
@@ -108,10 +113,11 @@ impl Frontends {
         for port in container.host_ports.iter().filter(|port| port.published != 0) {
             let (protocol, published, target_port) = self.port(port, &name, check);
             let id = HOST_PORT_ID | u32::from(protocol) << 16 | u32::from(published);
-            let serving = backends.get(&container.endpoint_id).is_some_and(|backend| !backend.draining);
-            let backends = if serving { vec![container.endpoint_id] } else { Vec::new() };
+            let own = backends.get(&container.endpoint_id).map(|backend| backend.draining);
+            let only_if = |drains| if own == Some(drains) { vec![container.endpoint_id] } else { Vec::new() };
+            let (backends, draining) = (only_if(false), only_if(true));
             let key = FrontendKey::HostPort { protocol, port: published };
-            self.add(Frontend { key, id, target_port, backends }, &name, check);
+            self.add(Frontend { key, id, target_port, backends, draining }, &name, check);
         }
     }
 

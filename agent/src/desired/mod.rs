@@ -127,7 +127,16 @@ impl Desired {
         rest.backends.retain(|id, _| !unlisted.contains(id) || living.contains(id));
         let draining = rest.backends.iter_mut().filter(|(id, _)| unlisted.contains(id));
         draining.for_each(|(_, backend)| backend.draining = true);
-        rest.frontends.values_mut().for_each(|frontend| frontend.backends.retain(|id| !unlisted.contains(id)));
+        for frontend in rest.frontends.values_mut() {
+            let left = frontend.backends.extract_if(.., |id| unlisted.contains(id));
+            if matches!(frontend.key, FrontendKey::Vip(_)) {
+                left.for_each(drop);
+            } else {
+                frontend.draining.extend(left);
+            }
+            frontend.draining.retain(|id| rest.backends.contains_key(id));
+            frontend.draining.sort_unstable();
+        }
         rest
     }
 }

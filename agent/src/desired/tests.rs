@@ -108,6 +108,9 @@ fn a_draining_endpoint_stays_a_backend_but_leaves_every_list() {
     let desired = ok(&assignment);
     assert!(desired.backends[&12].draining);
     assert!(desired.frontends.values().all(|frontend| frontend.backends == [11]));
+    // Only what is served from outside remembers it: connections from inside are not balanced packet by packet.
+    let drains = |frontend: &Frontend| frontend.draining == if frontend.target_port == 0 { vec![] } else { vec![12] };
+    assert!(desired.frontends.values().all(drains));
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn a_local_container_that_does_not_run_is_no_backend_however_the_fleet_lists_it(
         assert_eq!(unlisted, BTreeSet::from([11]));
         let without = desired.without(&unlisted, &units);
         assert_eq!(without.backends.keys().collect::<Vec<_>>(), [&12]);
-        assert!(without.frontends.values().all(|frontend| frontend.backends == [12]));
+        assert!(without.frontends.values().all(|frontend| frontend.backends == [12] && frontend.draining.is_empty()));
     }
 }
 
@@ -155,6 +158,8 @@ fn a_local_container_about_to_be_replaced_leaves_the_lists_and_drains() {
         let without = desired.without(&desired.unlisted(&units), &units);
         assert!(without.backends[&11].draining && !without.backends[&12].draining);
         assert!(without.frontends.values().all(|frontend| frontend.backends == [12]));
+        let published = &without.frontends[&FrontendKey::Published { protocol: 6, port: 8080 }];
+        assert_eq!(published.draining, [11]);
     }
 }
 

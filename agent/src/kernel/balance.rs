@@ -1,19 +1,21 @@
 //! Frontends and who serves them.
 //!
-//! A frontend's list (for connections from inside) and ring (for packets from outside) are written to a free region
-//! first; then one write of the frontend's value flips both. Its former regions rest before they are used again.
+//! A frontend's list (for connections from inside) and ring (for packets from outside, see [`super::rings`]) are written
+//! to a free region first; then one write of the frontend's value flips both. Its former regions rest before they are
+//! used again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Instant;
 
 use aya::maps::IterableMap;
 use remuda_abi::endpoint::LocalKey;
 use remuda_abi::frontend::{
     BACKEND_DRAINING, BACKEND_HOST_NETWORK, BACKEND_LOCAL, Backend as BackendValue, Frontend as FrontendValue,
-    FrontendKey as KeyValue, OwnerKey, RingSlot, published_bit, published_word,
+    FrontendKey as KeyValue, OwnerKey, published_bit, published_word,
 };
 use remuda_abi::host::HOST_HAS_HOST_BACKENDS;
-use remuda_ring::Member;
+use remuda_ring::Ring;
 
 use super::Kernel;
 use super::arena::Arena;
@@ -21,6 +23,7 @@ use super::bpf;
 use super::error::{Attempt, KernelError};
 use super::maps::{Maps, Raw};
 use super::peers::{be, gone, ip_of};
+use super::rings::{self, Rings};
 use crate::action::{Backend, Frontend, FrontendKey};
 
 /// Marks the id of a frontend that exists on this host only.
@@ -29,23 +32,25 @@ const HOST_PORT_ID: u32 = 1 << 31;
 /// What the balancer remembers of maps only this agent writes: where the free parts are.
 pub(crate) struct Balance {
     lists: Arena,
-    rings: Arena,
+    regions: Arena,
+    rings: Rings,
     /// Elements of BACKENDS that are in use: reading 65,536 each time would cost more than it tells.
     backend_ids: BTreeSet<u32>,
 }
 
 impl Balance {
     /// Reads what an agent before this one left.
-    pub(crate) fn adopt(maps: &Maps) -> Result<Balance, KernelError> {
+    pub(crate) fn adopt(maps: &Maps, data_dir: &Path) -> Result<Balance, KernelError> {
         let backends: Vec<Raw<BackendValue>> =
-            bpf::read_array(maps.backends.map().fd(), maps.backends.len()).attempt(|| "read map BACKENDS")?;
+            bpf::read_array(maps.backends.map().fd(), 0, maps.backends.len()).attempt(|| "read map BACKENDS")?;
         let used = backends.iter().enumerate().filter(|(_, b)| b.0.ip_be != 0).map(|(id, _)| id as u32);
-        let (mut lists, mut rings) = (Arena::new(maps.lists.len()), Arena::new(maps.rings.len()));
+        let (mut lists, mut regions) = (Arena::new(maps.lists.len()), Arena::new(maps.rings.len()));
         for (_, value) in maps.frontends4.iter().flatten() {
             lists.adopt(value.0.list_base, value.0.list_count);
-            rings.adopt(value.0.ring_base, value.0.ring_slots);
+            regions.adopt(value.0.ring_base, value.0.ring_slots);
         }
-        Ok(Balance { lists, rings, backend_ids: used.collect() })
+        let rings = Rings::new(data_dir.join("rings"));
+        Ok(Balance { lists, regions, rings, backend_ids: used.collect() })
     }
 }
 
@@ -94,24 +99,21 @@ pub(crate) fn put_frontend(kernel: &mut Kernel, frontend: &Frontend) -> Result<(
     let what = || format!("write frontend {}", frontend.key);
     let key = key_value(kernel.vni()?, frontend.key);
     let old = kernel.maps.frontends4.get(&Raw(key), 0).map(|v| v.0).ok();
-    let is_same_list =
-        old.is_some_and(|o| o.id == frontend.id && members(kernel, &o).ok().as_ref() == Some(&frontend.backends));
-    let mut value = match old {
-        Some(old) if is_same_list => old,
-        _ => place(kernel, frontend, old.map_or(0, |o| o.generation))?,
-    };
-    value.target_port_be = frontend.target_port.to_be();
+    let (mut value, ring) = place(kernel, frontend, old)?;
+    let was = old.unwrap_or_default();
+    let is_same_list = (was.list_base, was.list_count) == (value.list_base, value.list_count);
+    let is_same_ring = (was.ring_base, was.ring_slots) == (value.ring_base, value.ring_slots);
+    value.generation = was.generation.wrapping_add(u32::from(!is_same_list || !is_same_ring));
     if is_served_outside(frontend.key) {
         own(kernel, frontend)?;
+        kernel.balance.rings.keep(frontend, ring);
     }
     kernel.maps.frontends4.insert(Raw(key), Raw(value), 0).attempt(what)?;
     set_published(kernel, frontend.key, true)?;
-    if let Some(old) = old.filter(|_| !is_same_list) {
-        release(kernel, &old);
-        if is_served_outside(frontend.key) {
-            raise_ring_generation(kernel)?;
-            drop_former_owners(kernel)?;
-        }
+    release(kernel, &was, !is_same_list, !is_same_ring);
+    if old.is_some() && !is_same_ring {
+        raise_ring_generation(kernel)?;
+        drop_former_owners(kernel)?;
     }
     Ok(())
 }
@@ -123,8 +125,12 @@ pub(crate) fn remove_frontend(kernel: &mut Kernel, key: FrontendKey) -> Result<(
     set_published(kernel, key, false)?;
     let Ok(old) = kernel.maps.frontends4.get(&Raw(value_key), 0) else { return Ok(()) };
     gone(kernel.maps.frontends4.remove(&Raw(value_key))).attempt(what)?;
-    release(kernel, &old.0);
-    if is_served_outside(key) { drop_former_owners(kernel) } else { Ok(()) }
+    release(kernel, &old.0, true, true);
+    if !is_served_outside(key) {
+        return Ok(());
+    }
+    kernel.balance.rings.forget(old.0.id);
+    drop_former_owners(kernel)
 }
 
 pub(crate) fn observed_backends(kernel: &Kernel) -> Result<BTreeMap<u32, Backend>, KernelError> {
@@ -153,51 +159,85 @@ pub(crate) fn observed_frontends(kernel: &Kernel, vni: u32) -> Result<BTreeMap<F
         let key = key_of(&key.0, value.0.id);
         let backends = members(kernel, &value.0)?;
         let target_port = u16::from_be(value.0.target_port_be);
-        found.insert(key, Frontend { key, id: value.0.id, target_port, backends });
+        let draining = if is_served_outside(key) { kernel.balance.rings.draining(value.0.id) } else { Vec::new() };
+        found.insert(key, Frontend { key, id: value.0.id, target_port, backends, draining });
     }
     Ok(found)
 }
 
-/// A list and, for what is served from outside, a ring, in regions of their own.
-fn place(kernel: &mut Kernel, frontend: &Frontend, generation: u32) -> Result<FrontendValue, KernelError> {
-    let full = |what: &str| KernelError::Unusable(format!("no room for frontend {}: map {what} is full", frontend.key));
-    let now = Instant::now();
-    let list_count = frontend.backends.len() as u32;
-    let list_base = kernel.balance.lists.take(list_count, now).ok_or_else(|| full("LISTS"))?;
-    bpf::write_array(kernel.maps.lists.map().fd(), list_base, &frontend.backends)
-        .attempt(|| format!("write the list of {}", frontend.key))?;
-    let mut value = FrontendValue {
-        id: frontend.id,
-        list_base,
-        list_count,
-        generation: generation.wrapping_add(1),
-        ..FrontendValue::default()
-    };
-    if is_served_outside(frontend.key) && list_count > 0 {
-        let slots = ring(kernel.host()?.hash_seed, frontend);
-        value.ring_slots = slots.len() as u32;
-        value.ring_base = kernel.balance.rings.take(value.ring_slots, now).ok_or_else(|| full("RINGS"))?;
-        bpf::write_array(kernel.maps.rings.map().fd(), value.ring_base, &slots)
-            .attempt(|| format!("write the ring of {}", frontend.key))?;
+/// A list and, for what is served from outside, a ring, in regions of their own; those that are right already stay
+/// where they are.
+fn place(
+    kernel: &mut Kernel,
+    frontend: &Frontend,
+    old: Option<FrontendValue>,
+) -> Result<(FrontendValue, Ring), KernelError> {
+    let mut value =
+        FrontendValue { id: frontend.id, target_port_be: frontend.target_port.to_be(), ..FrontendValue::default() };
+    (value.list_base, value.list_count) = place_list(kernel, frontend, old)?;
+    let has_members = !frontend.backends.is_empty() || !frontend.draining.is_empty();
+    if !is_served_outside(frontend.key) || !has_members {
+        return Ok((value, Ring::from_slots(Vec::new())));
     }
-    Ok(value)
+    let (region, ring) = place_ring(kernel, frontend, old.filter(|old| old.id == frontend.id))?;
+    (value.ring_base, value.ring_slots) = region;
+    Ok((value, ring))
 }
 
-/// The same on every host: it depends on the environment's seed, the frontend's id and its members alone.
-fn ring(seed: u32, frontend: &Frontend) -> Vec<u64> {
-    let members: Vec<Member> = frontend.backends.iter().map(|id| Member { id: *id, weight: 1 }).collect();
-    let seed = u64::from(seed) << 32 | u64::from(frontend.id);
-    let owners = remuda_ring::fresh(seed, &members, remuda_ring::slots_for(members.len()));
-    owners.into_iter().map(|id| RingSlot::new(id, [0; 3]).0).collect()
+fn place_list(kernel: &mut Kernel, frontend: &Frontend, old: Option<FrontendValue>) -> Result<(u32, u32), KernelError> {
+    if let Some(old) = old.filter(|old| members(kernel, old).ok().as_ref() == Some(&frontend.backends)) {
+        return Ok((old.list_base, old.list_count));
+    }
+    let count = frontend.backends.len() as u32;
+    let base = kernel.balance.lists.take(count, Instant::now()).ok_or_else(|| full(frontend, "LISTS"))?;
+    bpf::write_array(kernel.maps.lists.map().fd(), base, &frontend.backends)
+        .attempt(|| format!("write the list of {}", frontend.key))?;
+    Ok((base, count))
 }
 
-fn release(kernel: &mut Kernel, old: &FrontendValue) {
+/// One step from the ring that is in the map.
+fn place_ring(
+    kernel: &mut Kernel,
+    frontend: &Frontend,
+    old: Option<FrontendValue>,
+) -> Result<((u32, u32), Ring), KernelError> {
+    let seed = kernel.host()?.hash_seed;
+    let nodes = nodes_by_backend(kernel)?;
+    let node_of = |id: u32| nodes.get(&id).copied().unwrap_or(0);
+    let held = old.filter(|old| old.ring_slots > 0).map(|old| ring_slots(kernel, &old)).transpose()?;
+    let before = held.as_ref().map(|slots| kernel.balance.rings.behind(frontend, slots, &node_of));
+    let ring = rings::next(seed, frontend, before);
+    let slots = rings::encoded(&ring, &node_of);
+    if let Some(old) = old.filter(|_| held.as_ref() == Some(&slots)) {
+        return Ok(((old.ring_base, old.ring_slots), ring));
+    }
+    let count = slots.len() as u32;
+    let base = kernel.balance.regions.take(count, Instant::now()).ok_or_else(|| full(frontend, "RINGS"))?;
+    bpf::write_array(kernel.maps.rings.map().fd(), base, &slots)
+        .attempt(|| format!("write the ring of {}", frontend.key))?;
+    Ok(((base, count), ring))
+}
+
+fn full(frontend: &Frontend, map: &str) -> KernelError {
+    KernelError::Unusable(format!("no room for frontend {}: map {map} is full", frontend.key))
+}
+
+fn ring_slots(kernel: &Kernel, value: &FrontendValue) -> Result<Vec<u64>, KernelError> {
+    bpf::read_array(kernel.maps.rings.map().fd(), value.ring_base, value.ring_slots)
+        .attempt(|| format!("read the ring of frontend {}", value.id))
+}
+
+fn nodes_by_backend(kernel: &Kernel) -> Result<BTreeMap<u32, u16>, KernelError> {
+    Ok(observed_backends(kernel)?.into_values().map(|backend| (backend.id, backend.node_id)).collect())
+}
+
+fn release(kernel: &mut Kernel, old: &FrontendValue, list: bool, ring: bool) {
     let now = Instant::now();
-    if old.list_count > 0 {
+    if list && old.list_count > 0 {
         kernel.balance.lists.release(old.list_base, now);
     }
-    if old.ring_slots > 0 {
-        kernel.balance.rings.release(old.ring_base, now);
+    if ring && old.ring_slots > 0 {
+        kernel.balance.regions.release(old.ring_base, now);
     }
 }
 
@@ -208,7 +248,8 @@ fn members(kernel: &Kernel, value: &FrontendValue) -> Result<Vec<u32>, KernelErr
 
 /// Hosts with a backend of the frontend may send replies in its name.
 fn own(kernel: &mut Kernel, frontend: &Frontend) -> Result<(), KernelError> {
-    for node_id in nodes_of(kernel, &frontend.backends) {
+    let members = [frontend.backends.as_slice(), &frontend.draining].concat();
+    for node_id in nodes_of(kernel, &members) {
         let key = OwnerKey { frontend_id: frontend.id, node_id, pad: 0 };
         kernel
             .maps
@@ -326,14 +367,5 @@ mod tests {
         for (key, id) in keys {
             assert_eq!(key_of(&key_value(9, key), id), key);
         }
-    }
-
-    #[test]
-    fn hosts_with_the_same_members_have_the_same_ring() {
-        let key = FrontendKey::Published { protocol: 6, port: 80 };
-        let frontend = Frontend { key, id: 3, target_port: 0, backends: vec![11, 12, 13] };
-        let ring = ring(7, &frontend);
-        assert_eq!(ring.len(), 4093);
-        assert!(ring.iter().all(|slot| [11, 12, 13].contains(&RingSlot(*slot).backend_id())));
     }
 }

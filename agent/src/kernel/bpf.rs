@@ -84,13 +84,15 @@ struct BatchAttr {
     flags: u64,
 }
 
-/// Elements `0..count` of an array map in one call.
-pub(crate) fn read_array<T: Pod>(map: impl AsFd, count: u32) -> io::Result<Vec<T>> {
+/// Elements `base..base + count` of an array map in one call.
+pub(crate) fn read_array<T: Pod>(map: impl AsFd, base: u32, count: u32) -> io::Result<Vec<T>> {
+    let before = base.wrapping_sub(1);
     let mut keys = vec![0u32; count as usize];
     let mut values = Vec::<T>::with_capacity(count as usize);
     let mut out_batch = 0u32;
     let mut attr = BatchAttr {
-        in_batch: 0,
+        // The key before the first one wanted; none = from the beginning.
+        in_batch: if base == 0 { 0 } else { (&raw const before) as u64 },
         out_batch: (&raw mut out_batch) as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,

@@ -1,7 +1,7 @@
 //! The kernel's side of one host: makes it hold one action at a time, and tells what it holds.
 //!
 //! Reading order: [`programs`] (load, attach, pins) and [`maps`] (typed access) ; [`host`] (`remuda0`, uplinks,
-//! settings), [`egress`], [`peers`] (nodes and routes), [`endpoint`] (containers), [`balance`] (frontends),
+//! settings), [`egress`], [`peers`] (nodes and routes), [`endpoint`] (containers), [`balance`] and [`rings`] (frontends),
 //! [`flows`] ; [`observe`], [`deletions`] ; [`netlink`], [`bpf`], [`namespace`], [`settings`], [`cgroup`] below.
 //!
 //! Everything is pinned or lives in devices, so the agent may die at any point: the next one reads what is there and
@@ -23,6 +23,7 @@ mod netlink;
 mod observe;
 mod peers;
 mod programs;
+mod rings;
 mod settings;
 mod sockets;
 
@@ -80,7 +81,7 @@ impl Kernel {
         let pins = Pins::of_node(options.node_id);
         let record = Record::open(&options.data_dir)?;
         let (programs, maps) = Programs::load(&pins)?;
-        let balance = Balance::adopt(&maps)?;
+        let balance = Balance::adopt(&maps, &options.data_dir)?;
         let netlink = Netlink::open().attempt(|| "open a netlink socket")?;
         let mut kernel = Kernel {
             node_id: options.node_id,

@@ -1,0 +1,227 @@
+//! Rings of frontends served from outside: each is one step from the ring before, so that few slots move and those
+//! that move remember whose they were.
+//!
+//! The map holds what programs need: each slot's owner by backend id, its previous owners by node id. Which backends
+//! those were is kept here and under `DATA_DIR/rings`, for the next agent; lost, it is guessed from the map.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use remuda_abi::frontend::RingSlot;
+use remuda_ring::{Member, REMEMBERED, Ring, Slot, slots_for};
+
+use crate::action::Frontend;
+
+/// The rings this agent has written, by frontend id.
+pub(crate) struct Rings {
+    dir: PathBuf,
+    kept: BTreeMap<u32, Kept>,
+}
+
+struct Kept {
+    ring: Ring,
+    draining: Vec<u32>,
+}
+
+impl Rings {
+    /// Nothing is read before it is asked for.
+    pub(crate) fn new(dir: PathBuf) -> Rings {
+        Rings { dir, kept: BTreeMap::new() }
+    }
+
+    /// Who drains, as far as this agent has been told.
+    pub(crate) fn draining(&self, frontend_id: u32) -> Vec<u32> {
+        self.kept.get(&frontend_id).map_or_else(Vec::new, |kept| kept.draining.clone())
+    }
+
+    /// The ring behind the slots of the map, with the backends it remembers.
+    pub(crate) fn behind(&self, frontend: &Frontend, slots: &[u64], node_of: &impl Fn(u32) -> u16) -> Ring {
+        let kept = self.kept.get(&frontend.id).map(|kept| kept.ring.clone());
+        let read = || fs::read(self.path(frontend.id)).ok().map(|bytes| decoded(&bytes));
+        let known = kept.or_else(read).filter(|ring| encoded(ring, node_of) == slots);
+        known.unwrap_or_else(|| guessed(frontend, slots, node_of))
+    }
+
+    /// Keeps the ring that is about to be written. A file that cannot be written costs a later agent its certainty
+    /// about who is remembered, nothing else.
+    pub(crate) fn keep(&mut self, frontend: &Frontend, ring: Ring) {
+        let path = self.path(frontend.id);
+        let has_memory = ring.slots().iter().any(|slot| slot.previous != [0; REMEMBERED]);
+        let written = if has_memory {
+            let temporary = path.with_extension("new");
+            fs::create_dir_all(&self.dir)
+                .and_then(|()| fs::write(&temporary, bytes(&ring)))
+                .and_then(|()| fs::rename(&temporary, &path))
+        } else {
+            let _ = fs::remove_file(&path);
+            Ok(())
+        };
+        if let Err(error) = written {
+            tracing::warn!(path = %path.display(), %error, "the memory of a ring could not be written");
+        }
+        self.kept.insert(frontend.id, Kept { ring, draining: frontend.draining.clone() });
+    }
+
+    /// The frontend is gone.
+    pub(crate) fn forget(&mut self, frontend_id: u32) {
+        self.kept.remove(&frontend_id);
+        let _ = fs::remove_file(self.path(frontend_id));
+    }
+
+    fn path(&self, frontend_id: u32) -> PathBuf {
+        self.dir.join(frontend_id.to_string())
+    }
+}
+
+/// The ring for a frontend's members, from the one before. Hosts that took the same steps hold the same ring; a host
+/// that has none starts afresh from the members, the environment's seed and the frontend's id.
+pub(crate) fn next(seed: u32, frontend: &Frontend, before: Option<Ring>) -> Ring {
+    let of_weight = |ids: &[u32], weight: u32| ids.iter().map(|id| Member { id: *id, weight }).collect::<Vec<_>>();
+    let members = [of_weight(&frontend.backends, 1), of_weight(&frontend.draining, 0)].concat();
+    let seed = u64::from(seed) << 32 | u64::from(frontend.id);
+    let size = slots_for(frontend.backends.len());
+    let before = before.map(|ring| ring.raised(size).unwrap_or(ring));
+    match before {
+        Some(ring) if !ring.slots().is_empty() => ring.step(seed, &members).ring,
+        _ => Ring::fresh(seed, &members, size),
+    }
+}
+
+/// The ring as the map holds it. A node is named once in a slot, and not if the owner is there, too: a host knows all
+/// its flows.
+pub(crate) fn encoded(ring: &Ring, node_of: &impl Fn(u32) -> u16) -> Vec<u64> {
+    let slot = |slot: &Slot| {
+        let mut nodes = [0; REMEMBERED];
+        let mut free = nodes.iter_mut();
+        let mut named = vec![0, node_of(slot.owner)];
+        for node_id in slot.previous.iter().map(|id| node_of(*id)) {
+            if !named.contains(&node_id)
+                && let Some(place) = free.next()
+            {
+                *place = node_id;
+                named.push(node_id);
+            }
+        }
+        RingSlot::new(slot.owner, nodes).0
+    };
+    ring.slots().iter().map(slot).collect()
+}
+
+/// A ring whose memory is lost but for the nodes: any backend there stands for the one that was, one that drains
+/// first, because nodes are remembered for its sake.
+fn guessed(frontend: &Frontend, slots: &[u64], node_of: &impl Fn(u32) -> u16) -> Ring {
+    let mut on_node: BTreeMap<u16, u32> = BTreeMap::new();
+    for id in frontend.draining.iter().chain(&frontend.backends) {
+        on_node.entry(node_of(*id)).or_insert(*id);
+    }
+    let slot = |slot: &u64| {
+        let slot = RingSlot(*slot);
+        let of_node = |node_id: u16| if node_id == 0 { 0 } else { on_node.get(&node_id).copied().unwrap_or(0) };
+        Slot { owner: slot.backend_id(), previous: slot.previous_node_ids().map(of_node) }
+    };
+    Ring::from_slots(slots.iter().map(slot).collect())
+}
+
+/// Four little-endian words for each slot: owner, previous owners.
+fn bytes(ring: &Ring) -> Vec<u8> {
+    let words = ring.slots().iter().flat_map(|slot| std::iter::once(slot.owner).chain(slot.previous));
+    words.flat_map(u32::to_le_bytes).collect()
+}
+
+fn decoded(bytes: &[u8]) -> Ring {
+    let words: Vec<u32> = bytes.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    let slots = words.as_chunks().0.iter().map(|[owner, a, b, c]| Slot { owner: *owner, previous: [*a, *b, *c] });
+    Ring::from_slots(slots.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::FrontendKey;
+
+    fn frontend(backends: &[u32], draining: &[u32]) -> Frontend {
+        let key = FrontendKey::Published { protocol: 6, port: 80 };
+        Frontend { key, id: 3, target_port: 0, backends: backends.to_vec(), draining: draining.to_vec() }
+    }
+    /// Backends 11 to 19 are on node 1, 21 to 29 on node 2.
+    fn node_of(id: u32) -> u16 {
+        (id / 10) as u16
+    }
+    fn slots_of(ring: &Ring) -> Vec<RingSlot> {
+        encoded(ring, &node_of).into_iter().map(RingSlot).collect()
+    }
+    fn dir(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("remuda-rings-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn hosts_with_the_same_members_have_the_same_ring() {
+        let ring = next(7, &frontend(&[11, 12, 13], &[]), None);
+        assert_eq!(ring, next(7, &frontend(&[13, 12, 11], &[]), None));
+        assert_eq!(ring.slots().len(), 4093);
+        assert!(slots_of(&ring).iter().all(|slot| [11, 12, 13].contains(&slot.backend_id())));
+    }
+
+    #[test]
+    fn only_the_slots_of_who_drains_move_and_they_remember_its_node() {
+        let before = next(7, &frontend(&[11, 12, 21], &[]), None);
+        let after = next(7, &frontend(&[11, 12], &[21]), Some(before.clone()));
+        for (old, new) in slots_of(&before).into_iter().zip(slots_of(&after)) {
+            let is_moved = old.backend_id() == 21;
+            assert_eq!(is_moved, old.backend_id() != new.backend_id());
+            assert_eq!(new.previous_node_ids(), if is_moved { [2, 0, 0] } else { [0; 3] });
+        }
+    }
+
+    #[test]
+    fn a_slot_whose_owners_share_a_host_names_no_node() {
+        let before = next(7, &frontend(&[11, 12], &[]), None);
+        let after = next(7, &frontend(&[11], &[12]), Some(before));
+        assert!(slots_of(&after).iter().all(|slot| slot.backend_id() == 11 && slot.previous_node_ids() == [0; 3]));
+    }
+
+    #[test]
+    fn a_service_that_only_drains_has_a_ring_of_nobody_that_remembers() {
+        let before = next(7, &frontend(&[11], &[]), None);
+        let after = next(7, &frontend(&[], &[11]), Some(before));
+        assert!(slots_of(&after).iter().all(|slot| slot.backend_id() == 0 && slot.previous_node_ids() == [1, 0, 0]));
+    }
+
+    #[test]
+    fn a_ring_is_raised_for_many_members_and_its_owners_stay() {
+        let before = next(7, &frontend(&[11, 12], &[]), None);
+        let many: Vec<u32> = (11..=60).collect();
+        let after = next(7, &frontend(&many, &[]), Some(before));
+        assert_eq!(after.slots().len(), 16_372);
+    }
+
+    #[test]
+    fn the_next_agent_knows_who_is_remembered() {
+        let dir = dir("next");
+        let draining = frontend(&[11, 22], &[21]);
+        let ring = next(7, &draining, Some(next(7, &frontend(&[11, 21], &[]), None)));
+        let mut rings = Rings::new(dir.clone());
+        rings.keep(&draining, ring.clone());
+        assert_eq!(rings.draining(3), [21]);
+        let later = Rings::new(dir.clone());
+        assert_eq!(later.behind(&draining, &encoded(&ring, &node_of), &node_of), ring);
+        rings.forget(3);
+        assert!(!dir.join("3").exists());
+        let _ = fs::remove_dir_all(dir);
+    }
+
+    #[test]
+    fn a_lost_memory_is_guessed_by_node_and_one_that_does_not_fit_the_map_is_not_believed() {
+        let dir = dir("guess");
+        let draining = frontend(&[11, 22], &[21]);
+        let ring = next(7, &draining, Some(next(7, &frontend(&[11, 21], &[]), None)));
+        let slots = encoded(&ring, &node_of);
+        let guess = Rings::new(dir.clone()).behind(&draining, &slots, &node_of);
+        assert_eq!(encoded(&guess, &node_of), slots);
+        let mut rings = Rings::new(dir.clone());
+        rings.keep(&draining, next(8, &draining, None));
+        assert_eq!(rings.behind(&draining, &slots, &node_of), guess);
+        let _ = fs::remove_dir_all(dir);
+    }
+}
