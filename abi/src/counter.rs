@@ -64,6 +64,12 @@ numbered! {
         SocketNoteFailed = 18, "socket_note_failed";
         /// Every port tried for a colliding client was taken; the oldest flow lost its entry.
         PortsExhausted = 19, "ports_exhausted";
+        /// Packets of flows from outside that are not known here, handed to a previous owner of their slot.
+        HandedOn = 20, "handed_on";
+        /// ... known to no previous owner, handed back to the present one.
+        HandedBack = 21, "handed_back";
+        /// Packets of flows from outside that stayed with their backend here although their slot has another owner.
+        SecondChance = 22, "second_chance";
     }
 }
 
@@ -155,6 +161,8 @@ numbered! {
         TunnelForeignReply = 53, "tunnel_foreign_reply";
         /// Kind reply: the sender owns no backend of that frontend.
         TunnelNotOwner = 54, "tunnel_not_owner";
+        /// Kind ingress: handed on too often, or to nobody's advantage: a SYN, or with nobody to hand it back to.
+        TunnelAstray = 55, "tunnel_astray";
 
         /// From outside to an overlay address or the name server.
         OutsideToOverlay = 60, "outside_to_overlay";

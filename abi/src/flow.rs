@@ -18,6 +18,21 @@ pub struct FlowKey<A = u32> {
 }
 plain!(FlowKey = 20 / 4);
 
+/// Which backend of this host serves a flow from outside (map ORIGINALS4): an index into CONNTRACK4 for those who do
+/// not know the backend, because the ring has moved the flow's slot.
+///
+/// The key is the packet as the client sends it, direction [`KEY_ORIGINAL`]. Written by the programs whenever they
+/// write the flow's entry; the agent may delete.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Original<A = u32> {
+    pub backend_ip_be: A,
+    pub backend_port_be: u16,
+    /// The client port the backend sees.
+    pub client_port_be: u16,
+}
+plain!(Original = 8 / 4);
+
 pub const KEY_ORIGINAL: u8 = 0;
 pub const KEY_REPLY: u8 = 1;
 
@@ -80,6 +95,10 @@ plain!(VipFlow = 16 / 4);
 
 /// Size of map VIPUSERS; endpoint ids share its cells, which costs a needless look-up at worst.
 pub const VIP_USERS: u32 = 4096;
+
+/// For so many [`tick`]s the entry of a flow that is not known to be open proves that its packets belong here: UDP, and
+/// TCP before the backend answered or after a FIN or RST. Client ports are used again after a minute at the earliest.
+pub const PROVES_TICKS: u32 = 60;
 
 /// The unit of time in flow entries: 2^30 ns (1.07 s) since boot. Wraps after 146 years.
 #[inline(always)]

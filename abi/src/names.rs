@@ -38,6 +38,8 @@ pub mod map {
     pub const OWNERS: &str = "OWNERS";
     /// LRU hash: [`crate::flow::FlowKey`] -> [`crate::flow::Conntrack`].
     pub const CONNTRACK4: &str = "CONNTRACK4";
+    /// LRU hash: [`crate::flow::FlowKey`] -> [`crate::flow::Original`].
+    pub const ORIGINALS4: &str = "ORIGINALS4";
     /// LRU hash: [`crate::flow::FlowKey`] -> [`crate::flow::VipFlow`].
     pub const VIPFLOWS4: &str = "VIPFLOWS4";
     /// Array of [`crate::flow::VIP_USERS`]: endpoint id modulo that -> u32, 1 = has had VIPFLOWS4 entries.
@@ -52,7 +54,7 @@ pub mod map {
     pub const REV: &str = "REV";
 
     /// Every map of the object. All are pinned by name under [`super::PIN_MAPS`].
-    pub const ALL: [&str; 21] = [
+    pub const ALL: [&str; 22] = [
         HOST,
         ENDPOINTS,
         LOCAL4,
@@ -68,6 +70,7 @@ pub mod map {
         RINGS,
         OWNERS,
         CONNTRACK4,
+        ORIGINALS4,
         VIPFLOWS4,
         VIPUSERS,
         NETNS,

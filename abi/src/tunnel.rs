@@ -3,7 +3,9 @@
 //! Outer UDP source port = 49152 + 14 bits of flow hash. The low 16 of the 24 reserved bits after the
 //! VXLAN flags carry the ingress node id (0 in kind overlay). Inner destination MAC:
 //! `02 : version (4 bits) kind (4 bits) : final (1 bit) hops (7 bits) : endpoint id (24 bits)`.
-//! Inner source MAC: three 16-bit node ids of previous owners, network order, 0 = none.
+//! Inner source MAC: three 16-bit node ids of previous owners, network order, 0 = none. Hops of kind ingress counts the
+//! places of that list that are done with; whoever hands a packet on first, the present owner, puts its own node id into
+//! the first place, so that the last one asked knows where to send it back.
 
 use crate::addr::Mac;
 

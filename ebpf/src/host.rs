@@ -159,6 +159,7 @@ pub struct Model {
     pub rings: Vec<RingSlot>,
     pub owners: HashMap<OwnerKey, u32>,
     pub conntrack: RefCell<HashMap<FlowKey, Conntrack>>,
+    pub originals: RefCell<HashMap<FlowKey, Original>>,
     pub vip_flows: RefCell<HashMap<FlowKey, VipFlow>>,
     pub vip_users: RefCell<HashSet<u32>>,
     pub tick: u32,
@@ -187,6 +188,13 @@ impl Addresses<V4> for Model {
     }
     fn set_conntrack(&self, key: &FlowKey, entry: &Conntrack) -> bool {
         self.conntrack.borrow_mut().insert(*key, *entry);
+        true
+    }
+    fn original(&self, key: &FlowKey) -> Option<Original> {
+        self.originals.borrow().get(key).copied()
+    }
+    fn set_original(&self, key: &FlowKey, entry: &Original) -> bool {
+        self.originals.borrow_mut().insert(*key, *entry);
         true
     }
     fn vip_flow(&self, key: &FlowKey) -> Option<VipFlow> {

@@ -78,17 +78,17 @@ fn member<T: Tables>(t: &T, f: &Frontend, index: u32) -> Result<(u32, Backend), 
     Ok((id, backend))
 }
 
-/// The backend that owns a flow from outside.
+/// The slot of a flow from outside, and the backend that owns it; `None` while all who did drain.
 #[inline(always)]
-pub fn from_ring<T: Tables>(t: &T, f: &Frontend, hash: u32) -> Result<(RingSlot, Backend), DropReason> {
+pub fn from_ring<T: Tables>(t: &T, f: &Frontend, hash: u32) -> Result<(RingSlot, Option<Backend>), DropReason> {
     if f.ring_slots == 0 {
         return Err(DropReason::NoBackend);
     }
     let at = f.ring_base.wrapping_add(ring_slot(hash, f.ring_slots));
     let slot = t.ring_slot(at).ok_or(DropReason::BrokenFrontend)?;
     if slot.backend_id() == 0 {
-        return Err(DropReason::NoBackend);
+        return Ok((slot, None));
     }
     let backend = t.backend(slot.backend_id()).filter(|b| b.ip_be != 0).ok_or(DropReason::BrokenFrontend)?;
-    Ok((slot, backend))
+    Ok((slot, Some(backend)))
 }

@@ -2,7 +2,7 @@
 //! Builds for BPF and, unchanged, for the host, where tests, fuzzing and simulation run it.
 //!
 //! Reading order: [`hook`], [`packet`], [`width`], [`parse`], [`tables`], [`verdict`], then
-//! [`pipeline`] and `uplink` (all branching) with their leaves [`arp`], [`route`], [`tunnel`], [`lb`], [`conntrack`],
+//! [`pipeline`], `uplink` and `published` (all branching) with their leaves [`arp`], [`route`], [`tunnel`], [`lb`], [`conntrack`],
 //! [`nat`], [`vip`]; and [`socket`], the decision of the socket hooks. [`host`] is the model
 //! of all this on the host. The kernel half (maps, entry points) belongs to the binary.
 //!
@@ -25,6 +25,7 @@ pub mod nat;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
+pub(crate) mod published;
 pub mod route;
 pub mod socket;
 pub mod tables;

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use remuda_abi::{
     counter::{COUNTERS as COUNTERS_LEN, Counter, DropReason},
     endpoint::{Endpoint, Local, LocalKey},
-    flow::{Conntrack, FlowKey, VIP_USERS, VipFlow, tick},
+    flow::{Conntrack, FlowKey, Original, VIP_USERS, VipFlow, tick},
     frontend::{
         BACKEND_ID_MAX, Backend, Frontend, FrontendKey, OwnerKey, PUBLISHED_WORDS, RingSlot, published_bit,
         published_word,
@@ -69,6 +69,9 @@ static OWNERS: HashMap<OwnerKey, u32, 65536, LAZY> = HashMap::new();
 /// Reply tuple at the backend -> flow. Written by the programs; full: the least recently used goes.
 #[btf_map]
 static CONNTRACK4: LruHashMap<FlowKey, Conntrack, 65536> = LruHashMap::new();
+/// Client's tuple -> backend of this host. Written by the programs with CONNTRACK4; full: the least recently used goes.
+#[btf_map]
+static ORIGINALS4: LruHashMap<FlowKey, Original, 65536> = LruHashMap::new();
 /// Tuple -> per-packet VIP translation. Written by the programs; full: the least recently used goes.
 #[btf_map]
 static VIPFLOWS4: LruHashMap<FlowKey, VipFlow, 16384> = LruHashMap::new();
@@ -114,6 +117,15 @@ impl Addresses<V4> for Maps {
     #[inline(always)]
     fn set_conntrack(&self, key: &FlowKey, entry: &Conntrack) -> bool {
         CONNTRACK4.insert(key, entry, 0).is_ok()
+    }
+    #[inline(always)]
+    fn original(&self, key: &FlowKey) -> Option<Original> {
+        // SAFETY: copied at once.
+        unsafe { ORIGINALS4.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn set_original(&self, key: &FlowKey, entry: &Original) -> bool {
+        ORIGINALS4.insert(key, entry, 0).is_ok()
     }
     #[inline(always)]
     fn vip_flow(&self, key: &FlowKey) -> Option<VipFlow> {

@@ -4,7 +4,7 @@ use crate::width::{V4, Width};
 use remuda_abi::{
     counter::{Counter, DropReason},
     endpoint::{Endpoint, Local, LocalKey},
-    flow::{Conntrack, FlowKey, VipFlow},
+    flow::{Conntrack, FlowKey, Original, VipFlow},
     frontend::{Backend, Frontend, FrontendKey, OwnerKey, RingSlot},
     host::Host,
     route::{Node, Route},
@@ -21,6 +21,10 @@ pub trait Addresses<W: Width> {
     /// `false` if it could not be written.
     #[must_use]
     fn set_conntrack(&self, key: &FlowKey<W::Addr>, entry: &Conntrack<W::Addr>) -> bool;
+    fn original(&self, key: &FlowKey<W::Addr>) -> Option<Original<W::Addr>>;
+    /// `false` if it could not be written.
+    #[must_use]
+    fn set_original(&self, key: &FlowKey<W::Addr>, entry: &Original<W::Addr>) -> bool;
     fn vip_flow(&self, key: &FlowKey<W::Addr>) -> Option<VipFlow<W::Addr>>;
     /// `false` if it could not be written.
     #[must_use]

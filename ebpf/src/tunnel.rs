@@ -59,6 +59,17 @@ pub fn push<H: Hook, T: Tables>(p: &mut H, t: &T, host: &Host, o: &Outer) -> Res
     Ok(next_hop)
 }
 
+/// Sends a tunnel packet on to another host: a new outer header in the old one's place, from us, with the ingress it
+/// came in by. Popping and pushing again would fail: the kernel refuses to encapsulate what was encapsulated.
+#[inline(always)]
+pub fn send_on<H: Hook>(p: &mut H, host: &Host, o: &Outer) -> Result<NextHop, Stop> {
+    let next_hop = p.next_hop(host.node_underlay_ip_be, o.dst_underlay_ip_be)?;
+    let len = p.at::<Head>(0)?.ip.len.get();
+    write(p, host, o, len)?;
+    p.set_mark(TUNNEL_MARK);
+    Ok(next_hop)
+}
+
 #[inline(always)]
 fn write<H: Hook>(p: &mut H, host: &Host, o: &Outer, len: u16) -> Result<(), DropReason> {
     let h = p.at_mut::<Head>(0)?;
@@ -108,7 +119,11 @@ pub struct Arrived {
     pub sender: Node,
     pub sender_underlay_ip_be: u32,
     pub label: Label,
+    /// Previous owners, as the sender knows them.
+    pub previous: Mac,
     pub ingress_node_id: u16,
+    /// The outer source port: the flow's way over the underlay.
+    pub source_port: u16,
     pub inner: Flow<V4>,
 }
 
@@ -139,17 +154,25 @@ pub fn receive<H: Hook, T: Tables>(p: &mut H, t: &T, host: &Host, outer: &Flow<V
     if h.inner.kind.get() != ETH_IPV4 {
         return Err(DropReason::TunnelInnerType.into());
     }
+    let (previous, source_port) = (h.inner.src.get(), h.udp.src.get());
     let inner = parse::flow::<V4, H>(p, INNER).map_err(|_| DropReason::TunnelInnerHeader)?;
     if inner.ip.len_bytes > outer.ip.len_bytes.wrapping_sub(TUNNEL_BYTES) {
         return Err(DropReason::TunnelInnerHeader.into());
     }
-    Ok(Arrived { sender, sender_underlay_ip_be: outer.ip.src_be, label, ingress_node_id: flags as u16, inner })
+    Ok(Arrived {
+        sender,
+        sender_underlay_ip_be: outer.ip.src_be,
+        label,
+        previous,
+        ingress_node_id: flags as u16,
+        source_port,
+        inner,
+    })
 }
 
 /// Kind ingress: an outside client's packet for a published port, handed on by its ingress host.
-/// Returns frontend, endpoint and the endpoint's address.
 #[inline(always)]
-pub fn ingress<T: Tables>(t: &T, host: &Host, a: &Arrived) -> Result<(Frontend, LocalKey, Local), Stop> {
+pub fn ingress<T: Tables>(t: &T, host: &Host, a: &Arrived) -> Result<Frontend, Stop> {
     if route::is_no_client::<V4>(t, host.vni, a.inner.ip.src_be) {
         return Err(DropReason::TunnelInsideSource.into());
     }
@@ -157,16 +180,25 @@ pub fn ingress<T: Tables>(t: &T, host: &Host, a: &Arrived) -> Result<(Frontend, 
         return Err(DropReason::NoPorts.into());
     }
     let dst = Addresses::<V4>::route(t, host.vni, a.inner.ip.dst_be);
-    let frontend = lb::published(t, host.vni, &a.inner, dst).ok_or(DropReason::TunnelNoFrontend)?;
+    Ok(lb::published(t, host.vni, &a.inner, dst).ok_or(DropReason::TunnelNoFrontend)?)
+}
+
+/// The endpoint a packet of kind ingress names, and its address.
+#[inline(always)]
+pub fn named<T: Tables>(t: &T, a: &Arrived) -> Result<(LocalKey, Local), Stop> {
     let key = t.local_id(a.label.endpoint_id).ok_or(DropReason::TunnelNoEndpoint)?;
     let local = Addresses::<V4>::local(t, key.vni, key.ip_be).ok_or(DropReason::TunnelNoEndpoint)?;
-    Ok((frontend, key, local))
+    Ok((key, local))
 }
 
 /// Where the replies go: the ingress host named in the header, which on the first hop is the sender.
 #[inline(always)]
-pub fn ingress_host<T: Tables>(t: &T, a: &Arrived) -> Result<Ingress, Stop> {
-    let underlay_ip_be = t.node_address(a.ingress_node_id).ok_or(DropReason::TunnelForeignIngress)?;
+pub fn ingress_host<T: Tables>(t: &T, host: &Host, a: &Arrived) -> Result<Ingress, Stop> {
+    // Our own packet, which a previous owner hands back.
+    let underlay_ip_be = match a.ingress_node_id == host.node_id {
+        true => host.node_underlay_ip_be,
+        false => t.node_address(a.ingress_node_id).ok_or(DropReason::TunnelForeignIngress)?,
+    };
     if a.label.hops == 0 && underlay_ip_be != a.sender_underlay_ip_be {
         return Err(DropReason::TunnelForeignIngress.into());
     }

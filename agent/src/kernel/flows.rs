@@ -52,6 +52,12 @@ fn forget_flows(kernel: &mut Kernel, ips: &[Ipv4Addr]) -> Result<(), KernelError
     for key in served {
         gone(kernel.maps.conntrack4.remove(&key)).attempt(what)?;
     }
+    let originals = kernel.maps.originals4.iter().flatten();
+    let asked: Vec<Raw<FlowKey>> =
+        originals.filter(|(_, v)| ips_be.contains(&v.0.backend_ip_be)).map(|(k, _)| k).collect();
+    for key in asked {
+        gone(kernel.maps.originals4.remove(&key)).attempt(what)?;
+    }
     let translations = kernel.maps.vipflows4.iter().flatten();
     let leads_there = |key: &FlowKey, to_be: u32| match key.direction {
         KEY_REPLY => ips_be.contains(&key.src_be),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapInfo, MapType, PerCpuArray};
 use aya::{Ebpf, Pod};
 use remuda_abi::endpoint::{Endpoint, Local, LocalKey};
-use remuda_abi::flow::{Conntrack, FlowKey, VipFlow};
+use remuda_abi::flow::{Conntrack, FlowKey, Original, VipFlow};
 use remuda_abi::frontend::{Backend, Frontend, FrontendKey, OwnerKey};
 use remuda_abi::host::Host;
 use remuda_abi::names::{PIN_LINKS, PIN_MAPS, PIN_PROGS, PIN_ROOT, map};
@@ -32,6 +32,7 @@ pub(crate) struct Maps {
     pub(crate) rings: Array<MapData, u64>,
     pub(crate) owners: HashMap<MapData, Raw<OwnerKey>, u32>,
     pub(crate) conntrack4: HashMap<MapData, Raw<FlowKey>, Raw<Conntrack>>,
+    pub(crate) originals4: HashMap<MapData, Raw<FlowKey>, Raw<Original>>,
     pub(crate) vipflows4: HashMap<MapData, Raw<FlowKey>, Raw<VipFlow>>,
     pub(crate) netns: HashMap<MapData, u64, Raw<SocketEndpoint>>,
 }
@@ -55,6 +56,7 @@ impl Maps {
             rings: open(ebpf, map::RINGS)?,
             owners: open(ebpf, map::OWNERS)?,
             conntrack4: open(ebpf, map::CONNTRACK4)?,
+            originals4: open(ebpf, map::ORIGINALS4)?,
             vipflows4: open(ebpf, map::VIPFLOWS4)?,
             netns: open(ebpf, map::NETNS)?,
         })
@@ -172,7 +174,7 @@ impl Pins {
 }
 
 /// Kind, key and value size of the maps whose content outlives an agent.
-const LAYOUT: [(&str, MapType, usize, usize); 16] = [
+const LAYOUT: [(&str, MapType, usize, usize); 17] = [
     (map::HOST, MapType::Array, 4, size_of::<Host>()),
     (map::ENDPOINTS, MapType::Hash, 4, size_of::<Endpoint>()),
     (map::LOCAL4, MapType::Hash, size_of::<LocalKey>(), size_of::<Local>()),
@@ -187,6 +189,7 @@ const LAYOUT: [(&str, MapType, usize, usize); 16] = [
     (map::RINGS, MapType::Array, 4, 8),
     (map::OWNERS, MapType::Hash, size_of::<OwnerKey>(), 4),
     (map::CONNTRACK4, MapType::LruHash, size_of::<FlowKey>(), size_of::<Conntrack>()),
+    (map::ORIGINALS4, MapType::LruHash, size_of::<FlowKey>(), size_of::<Original>()),
     (map::VIPFLOWS4, MapType::LruHash, size_of::<FlowKey>(), size_of::<VipFlow>()),
     (map::NETNS, MapType::Hash, 8, size_of::<SocketEndpoint>()),
 ];
