@@ -98,7 +98,9 @@ fn local_backend<T: Tables>(
 #[inline(always)]
 pub(crate) fn from_ingress<H: Hook, T: Tables>(p: &mut H, t: &T, host: &Host, mut a: Arrived) -> Result<Verdict, Stop> {
     let frontend = tunnel::ingress(t, host, &a)?;
-    let is_owner = a.label.hops == 0 || a.label.is_final;
+    let previous = previous_nodes(a.previous);
+    let [first, ..] = previous;
+    let is_owner = a.label.hops == 0 || a.label.is_final || first == host.node_id;
     let owner = match is_owner {
         true => named_backend(t, host, &a, &frontend)?,
         false => To::NOBODY,
@@ -109,7 +111,6 @@ pub(crate) fn from_ingress<H: Hook, T: Tables>(p: &mut H, t: &T, host: &Host, mu
     if a.label.hops > HOPS_MAX || (!is_owner && (opens(&a.inner, segment) || a.label.hops == HOPS_MAX)) {
         return Err(DropReason::TunnelAstray.into());
     }
-    let previous = previous_nodes(a.previous);
     let next = if a.label.is_final { Next::NOBODY } else { next_owner(t, host, previous, a.label.hops) };
     let client = Client { ingress, segment, has_others: next.underlay_ip_be != 0 };
     let to = conntrack::serve(t, host, &a.inner, owner, client);
@@ -153,9 +154,6 @@ fn hand_on<H: Hook, T: Tables>(p: &mut H, t: &T, host: &Host, a: &Arrived, next:
     let is_back = next.underlay_ip_be == 0;
     if is_back {
         let [owner, ..] = previous;
-        if owner == host.node_id {
-            return Err(DropReason::TunnelAstray.into());
-        }
         outer.dst_underlay_ip_be = t.node_address(owner).ok_or(DropReason::TunnelAstray)?;
         outer.label.is_final = true;
         outer.label.hops = a.label.hops.wrapping_add(1);

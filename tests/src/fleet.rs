@@ -19,6 +19,8 @@ pub struct Wanted {
     pub host: usize,
     /// 0 = serves nothing.
     pub service_id: u32,
+    /// Keeps its connections and takes no new ones.
+    pub draining: bool,
     /// Only on `internal` networks.
     pub internal: bool,
     /// In the host's own network namespace.
@@ -54,6 +56,11 @@ impl Fleet {
             self.pid(container.name)?;
         }
         Ok(())
+    }
+
+    /// Waits until every host has done what it was told last.
+    pub fn synced(&self, limit: Duration) -> Result<()> {
+        self.lab.host_names().into_iter().try_for_each(|host| self.lab.wait_synced(host, self.generation, limit))
     }
 
     /// Overlay address of a container.
@@ -111,8 +118,8 @@ impl Fleet {
             service_id: wanted.service_id,
             node_id: wanted.host as u32 + 1,
             ip: if wanted.host_network { host_ip } else { address(&self.wanted, at) },
-            serving: wanted.service_id != 0,
-            draining: false,
+            serving: wanted.service_id != 0 && !wanted.draining,
+            draining: wanted.draining,
             host_network: wanted.host_network,
         }
     }

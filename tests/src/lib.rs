@@ -4,6 +4,7 @@
 
 pub mod counters;
 pub mod fleet;
+pub mod lasting;
 pub mod pins;
 pub mod stack;
 pub mod talk;

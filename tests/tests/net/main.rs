@@ -2,6 +2,7 @@
 
 mod adopt;
 mod certificate;
+mod chance;
 mod drain;
 mod health;
 mod kernel;

@@ -9,6 +9,7 @@ use aya::{
 };
 use remuda_abi::{
     counter::{Counter, DropReason},
+    flow::{Conntrack, FlowKey},
     frontend::{published_bit, published_word},
     names::{map, program},
     plain::Plain,
@@ -111,6 +112,21 @@ impl Datapath {
     pub fn leaves(&mut self, mark: u32, packet: impl Into<Vec<u8>>) -> Case {
         let ifindex = self.at.uplink;
         self.case(program::UPLINK_EGRESS, packet.into(), Entry { ifindex, mark })
+    }
+
+    /// Lets every flow be seen so much longer ago, in both worlds.
+    pub fn age(&mut self, ticks: u32) -> Result<()> {
+        for entry in self.model.conntrack.borrow_mut().values_mut() {
+            entry.last_seen_tick = entry.last_seen_tick.wrapping_sub(ticks);
+        }
+        let map = self.ebpf.map_mut(map::CONNTRACK4).context("CONNTRACK4")?;
+        let mut m: HashMap<_, Raw<FlowKey>, Raw<Conntrack>> = map.try_into()?;
+        let entries: Vec<_> = m.iter().collect::<Result<_, _>>()?;
+        for (key, Raw(entry)) in entries {
+            let last_seen_tick = entry.last_seen_tick.wrapping_sub(ticks);
+            m.insert(key, Raw(Conntrack { last_seen_tick, ..entry }), 0)?;
+        }
+        Ok(())
     }
 
     /// Both worlds; they must agree.

@@ -65,6 +65,7 @@ fn tunnelled(r: &mut Random) -> Vec<u8> {
         (Kind::Overlay, ON_H2, C1),
         (Kind::Overlay, ON_H2, HOST),
         (Kind::Ingress, OUTSIDE, H2),
+        (Kind::Ingress, OUTSIDE, H2),
         (Kind::Reply, H1, OUTSIDE),
     ]);
     let (any_src, any_dst) = (r.pick(&ADDRESSES), r.pick(&ADDRESSES));
@@ -73,7 +74,9 @@ fn tunnelled(r: &mut Random) -> Vec<u8> {
     inner.dst = if r.below(6) == 0 { any_dst } else { dst };
     let mut t = tunnel(r.pick(&[H2, H2, H2, H3, STRANGER]), H1, kind, inner.ip());
     t.ingress = r.pick(&[0, 2, 2, 2, 3]);
-    t.label.hops = r.pick(&[0, 0, 1]);
+    t.label.hops = r.pick(&[0, 0, 0, 1, 2, 3, 4, 5]);
+    t.label.is_final = r.below(4) == 0;
+    t.previous = [(); 3].map(|()| r.pick(&[0, 0, 1, 2, 3, 900]));
     t.label.endpoint_id = r.pick(&[0, HOST_ID, C1_ID, C1_ID, C2_ID, 900]);
     t.bytes()
 }

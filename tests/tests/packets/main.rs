@@ -5,6 +5,7 @@
 //! Each test thread makes a network namespace of its own that ends with the thread; maps are not pinned.
 
 mod arp;
+mod chance;
 mod datapath;
 mod differential;
 mod frame;

@@ -245,7 +245,7 @@ fn the_ingress_named_is_the_sender_unless_the_packet_was_handed_on() {
     d.arrives(handed(H2, 3, C1_ID, client(H2, AT_C1)).bytes()).dropped(DropReason::TunnelForeignIngress);
     d.arrives(handed(H2, 900, C1_ID, client(H2, AT_C1)).bytes()).dropped(DropReason::TunnelForeignIngress);
     let mut second_hop = handed(H2, 3, C1_ID, client(H3, AT_C1));
-    second_hop.label.hops = 1;
+    (second_hop.label.hops, second_hop.label.is_final) = (1, true);
     d.arrives(second_hop.bytes()).verdict(REDIRECTED).packet(at_c1(CLIENT_PORT));
 }
 

@@ -94,9 +94,9 @@ pub fn model(i: &Interfaces) -> Model {
     m
 }
 
-const ON_C1: u32 = 1;
-const ON_C2: u32 = 2;
-const BACKEND_ON_H2: u32 = 3;
+pub const ON_C1: u32 = 1;
+pub const ON_C2: u32 = 2;
+pub const BACKEND_ON_H2: u32 = 3;
 const ON_HOST: u32 = 4;
 
 fn services(m: &mut Model) {
