@@ -49,9 +49,14 @@ impl Balance {
             lists.adopt(value.0.list_base, value.0.list_count);
             regions.adopt(value.0.ring_base, value.0.ring_slots);
         }
-        let rings = Rings::new(data_dir.join("rings"));
+        let rings = Rings::open(data_dir.join("rings"));
         Ok(Balance { lists, regions, rings, backend_ids: used.collect() })
     }
+}
+
+/// Nothing is in the kernel any more.
+pub(crate) fn remove_all(kernel: &mut Kernel) {
+    kernel.balance.rings.forget_all();
 }
 
 /// Writes one backend; whoever has its id in a list or ring follows at once.
@@ -106,9 +111,12 @@ pub(crate) fn put_frontend(kernel: &mut Kernel, frontend: &Frontend) -> Result<(
     value.generation = was.generation.wrapping_add(u32::from(!is_same_list || !is_same_ring));
     if is_served_outside(frontend.key) {
         own(kernel, frontend)?;
-        kernel.balance.rings.keep(frontend, ring);
     }
     kernel.maps.frontends4.insert(Raw(key), Raw(value), 0).attempt(what)?;
+    // Kept after it is written: an agent that dies in between leaves a memory that does not fit, which says so.
+    if is_served_outside(frontend.key) {
+        kernel.balance.rings.keep(frontend, ring);
+    }
     set_published(kernel, frontend.key, true)?;
     release(kernel, &was, !is_same_list, !is_same_ring);
     if old.is_some() && !is_same_ring {

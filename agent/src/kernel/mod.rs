@@ -168,6 +168,7 @@ impl Kernel {
         let peers = peers::remove_all(&mut self);
         let host = host::remove(&mut self);
         let pins = self.pins.remove_all();
+        balance::remove_all(&mut self);
         endpoints.and(peers).and(host).and(pins)?;
         self.record.forget()
     }

@@ -2,10 +2,12 @@
 //! that move remember whose they were.
 //!
 //! The map holds what programs need: each slot's owner by backend id, its previous owners by node id. Which backends
-//! those were is kept here and under `DATA_DIR/rings`, for the next agent; lost, it is guessed from the map.
+//! those were, and who drains, is kept here and under `DATA_DIR/rings` for the next agent; lost, it is guessed from the
+//! map.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use remuda_abi::frontend::RingSlot;
@@ -19,54 +21,72 @@ pub(crate) struct Rings {
     kept: BTreeMap<u32, Kept>,
 }
 
+#[derive(Debug, PartialEq)]
 struct Kept {
     ring: Ring,
     draining: Vec<u32>,
 }
 
 impl Rings {
-    /// Nothing is read before it is asked for.
-    pub(crate) fn new(dir: PathBuf) -> Rings {
-        Rings { dir, kept: BTreeMap::new() }
+    /// What an agent before this one kept; a file that makes no sense is none.
+    pub(crate) fn open(dir: PathBuf) -> Rings {
+        let files = fs::read_dir(&dir).into_iter().flatten().flatten();
+        let kept = files.filter_map(|file| {
+            let frontend_id = file.file_name().to_str()?.parse().ok()?;
+            Some((frontend_id, decoded(&fs::read(file.path()).ok()?)?))
+        });
+        Rings { kept: kept.collect(), dir }
     }
 
-    /// Who drains, as far as this agent has been told.
+    /// Who drains, as far as this agent or the one before it has been told.
     pub(crate) fn draining(&self, frontend_id: u32) -> Vec<u32> {
         self.kept.get(&frontend_id).map_or_else(Vec::new, |kept| kept.draining.clone())
     }
 
     /// The ring behind the slots of the map, with the backends it remembers.
     pub(crate) fn behind(&self, frontend: &Frontend, slots: &[u64], node_of: &impl Fn(u32) -> u16) -> Ring {
-        let kept = self.kept.get(&frontend.id).map(|kept| kept.ring.clone());
-        let read = || fs::read(self.path(frontend.id)).ok().map(|bytes| decoded(&bytes));
-        let known = kept.or_else(read).filter(|ring| encoded(ring, node_of) == slots);
-        known.unwrap_or_else(|| guessed(frontend, slots, node_of))
+        let kept = self.kept.get(&frontend.id).map(|kept| &kept.ring);
+        let fits = kept.filter(|ring| encoded(ring, node_of) == slots);
+        fits.cloned().unwrap_or_else(|| guessed(frontend, slots, node_of))
     }
 
-    /// Keeps the ring that is about to be written. A file that cannot be written costs a later agent its certainty
-    /// about who is remembered, nothing else.
+    /// Keeps the ring that was written. A file that cannot be written costs the next agent its certainty about who is
+    /// remembered, nothing else.
     pub(crate) fn keep(&mut self, frontend: &Frontend, ring: Ring) {
-        let path = self.path(frontend.id);
-        let has_memory = ring.slots().iter().any(|slot| slot.previous != [0; REMEMBERED]);
-        let written = if has_memory {
-            let temporary = path.with_extension("new");
-            fs::create_dir_all(&self.dir)
-                .and_then(|()| fs::write(&temporary, bytes(&ring)))
-                .and_then(|()| fs::rename(&temporary, &path))
-        } else {
-            let _ = fs::remove_file(&path);
-            Ok(())
-        };
-        if let Err(error) = written {
-            tracing::warn!(path = %path.display(), %error, "the memory of a ring could not be written");
+        let kept = Kept { ring, draining: frontend.draining.clone() };
+        if self.kept.get(&frontend.id) == Some(&kept) {
+            return;
         }
-        self.kept.insert(frontend.id, Kept { ring, draining: frontend.draining.clone() });
+        if let Err(error) = self.save(frontend.id, &kept) {
+            tracing::warn!(frontend = %frontend.key, %error, "the memory of a ring could not be written");
+        }
+        self.kept.insert(frontend.id, kept);
+    }
+
+    /// Only where there is something to remember.
+    fn save(&self, frontend_id: u32, kept: &Kept) -> io::Result<()> {
+        let path = self.path(frontend_id);
+        let has_memory = kept.ring.slots().iter().any(|slot| slot.previous != [0; REMEMBERED]);
+        if !has_memory && kept.draining.is_empty() {
+            let _ = fs::remove_file(&path);
+            return Ok(());
+        }
+        let temporary = path.with_extension("new");
+        fs::create_dir_all(&self.dir)?;
+        fs::write(&temporary, bytes(kept))?;
+        fs::rename(&temporary, &path)
     }
 
     /// The frontend is gone.
     pub(crate) fn forget(&mut self, frontend_id: u32) {
         self.kept.remove(&frontend_id);
         let _ = fs::remove_file(self.path(frontend_id));
+    }
+
+    /// All frontends are.
+    pub(crate) fn forget_all(&mut self) {
+        self.kept.clear();
+        let _ = fs::remove_dir_all(&self.dir);
     }
 
     fn path(&self, frontend_id: u32) -> PathBuf {
@@ -123,16 +143,19 @@ fn guessed(frontend: &Frontend, slots: &[u64], node_of: &impl Fn(u32) -> u16) ->
     Ring::from_slots(slots.iter().map(slot).collect())
 }
 
-/// Four little-endian words for each slot: owner, previous owners.
-fn bytes(ring: &Ring) -> Vec<u8> {
-    let words = ring.slots().iter().flat_map(|slot| std::iter::once(slot.owner).chain(slot.previous));
-    words.flat_map(u32::to_le_bytes).collect()
+/// Little-endian words: how many drain, who, then for each slot its owner and previous owners.
+fn bytes(kept: &Kept) -> Vec<u8> {
+    let draining = std::iter::once(kept.draining.len() as u32).chain(kept.draining.iter().copied());
+    let slots = kept.ring.slots().iter().flat_map(|slot| std::iter::once(slot.owner).chain(slot.previous));
+    draining.chain(slots).flat_map(u32::to_le_bytes).collect()
 }
 
-fn decoded(bytes: &[u8]) -> Ring {
+fn decoded(bytes: &[u8]) -> Option<Kept> {
     let words: Vec<u32> = bytes.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-    let slots = words.as_chunks().0.iter().map(|[owner, a, b, c]| Slot { owner: *owner, previous: [*a, *b, *c] });
-    Ring::from_slots(slots.collect())
+    let (count, rest) = words.split_first()?;
+    let (draining, slots) = rest.split_at_checked(*count as usize)?;
+    let slots = slots.as_chunks().0.iter().map(|[owner, a, b, c]| Slot { owner: *owner, previous: [*a, *b, *c] });
+    Some(Kept { draining: draining.to_vec(), ring: Ring::from_slots(slots.collect()) })
 }
 
 #[cfg(test)]
@@ -201,13 +224,13 @@ mod tests {
         let dir = dir("next");
         let draining = frontend(&[11, 22], &[21]);
         let ring = next(7, &draining, Some(next(7, &frontend(&[11, 21], &[]), None)));
-        let mut rings = Rings::new(dir.clone());
+        let mut rings = Rings::open(dir.clone());
         rings.keep(&draining, ring.clone());
-        assert_eq!(rings.draining(3), [21]);
-        let later = Rings::new(dir.clone());
+        let mut later = Rings::open(dir.clone());
+        assert_eq!(later.draining(3), [21]);
         assert_eq!(later.behind(&draining, &encoded(&ring, &node_of), &node_of), ring);
-        rings.forget(3);
-        assert!(!dir.join("3").exists());
+        later.forget(3);
+        assert!(Rings::open(dir.clone()).draining(3).is_empty());
         let _ = fs::remove_dir_all(dir);
     }
 
@@ -217,9 +240,9 @@ mod tests {
         let draining = frontend(&[11, 22], &[21]);
         let ring = next(7, &draining, Some(next(7, &frontend(&[11, 21], &[]), None)));
         let slots = encoded(&ring, &node_of);
-        let guess = Rings::new(dir.clone()).behind(&draining, &slots, &node_of);
+        let guess = Rings::open(dir.clone()).behind(&draining, &slots, &node_of);
         assert_eq!(encoded(&guess, &node_of), slots);
-        let mut rings = Rings::new(dir.clone());
+        let mut rings = Rings::open(dir.clone());
         rings.keep(&draining, next(8, &draining, None));
         assert_eq!(rings.behind(&draining, &slots, &node_of), guess);
         let _ = fs::remove_dir_all(dir);
