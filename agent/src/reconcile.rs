@@ -1,5 +1,7 @@
 //! The one loop: desired, observe, plan, do, until nothing is left; then wait for the next reason to look.
 
+mod steps;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +11,6 @@ use remuda_api::assignment::Assignment;
 use remuda_api::link::ContainerStatus;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use crate::action::Action;
 use crate::desired::{Desired, desired};
 use crate::failures::Failures;
 use crate::health::rota::{Verdicts, join};
@@ -26,8 +27,6 @@ use crate::status::statuses;
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Rounds in one go; more would mean that doing the plan does not lead to an empty plan.
 const ROUNDS_MAX: usize = 16;
-/// Units created or started at the same time: namespaces are made under one kernel lock, more gain nothing.
-const UNITS_AT_ONCE: usize = 8;
 
 /// What this host is and does now, for the report and for people.
 #[derive(Clone, Debug, Default)]
@@ -263,74 +262,6 @@ impl Reconciler {
         self.shown.send_replace(Arc::new(shown));
     }
 
-    /// Does the steps in order. A step that fails keeps back only what needs it: the rest of its unit, or the names.
-    async fn carry_out(&mut self, actions: Vec<Action>, unlisted: &BTreeSet<u32>) {
-        let mut stuck = Stuck::default();
-        let mut actions = actions.as_slice();
-        while let Some(first) = actions.first() {
-            let kind = std::mem::discriminant(first);
-            let kind_is_of_runtime = first.is_of_runtime();
-            let run = match kind_is_of_runtime {
-                true => actions.iter().take_while(|action| std::mem::discriminant(*action) == kind).count(),
-                false => 1,
-            };
-            let (now, later) = actions.split_at(run);
-            actions = later;
-            let now: Vec<_> = now.iter().filter(|action| !stuck.holds(action)).collect();
-            for chunk in now.chunks(UNITS_AT_ONCE) {
-                let results = match kind_is_of_runtime {
-                    true => self.carry_out_together(chunk).await,
-                    false => vec![self.carry_out_one(first, unlisted).await],
-                };
-                chunk.iter().zip(results).for_each(|(action, result)| self.note(action, result, &mut stuck));
-            }
-        }
-    }
-
-    fn note(&mut self, action: &Action, result: Result<(), String>, stuck: &mut Stuck) {
-        match result {
-            Ok(()) => {
-                tracing::info!("{action}");
-                self.failures.done(action, &self.parts.problems);
-            }
-            Err(error) => {
-                stuck.note(action);
-                self.failures.failed(action, error, now_ms(), &self.parts.problems);
-            }
-        }
-    }
-
-    /// Steps of one kind are for different units, so they may run at the same time.
-    async fn carry_out_together(&self, actions: &[&Action]) -> Vec<Result<(), String>> {
-        let start = |action: &&Action| {
-            let (runtimes, action) = (self.parts.runtimes.clone(), Action::clone(action));
-            tokio::spawn(async move { runtimes.apply(&action).await.map_err(|error| error.to_string()) })
-        };
-        let started: Vec<_> = actions.iter().map(start).collect();
-        let mut results = Vec::new();
-        for task in started {
-            results.push(task.await.unwrap_or_else(|error| Err(error.to_string())));
-        }
-        results
-    }
-
-    async fn carry_out_one(&self, action: &Action, unlisted: &BTreeSet<u32>) -> Result<(), String> {
-        let parts = &self.parts;
-        match action {
-            Action::PublishNames { .. } => {
-                let assignment = self.current.assignment.as_ref().ok_or("there is no assignment")?;
-                let dns_ip = self.current.desired.as_ref().ok_or("there is no assignment")?.host.dns_ip;
-                parts.names.lock().await.publish(assignment, dns_ip, unlisted)
-            }
-            action => {
-                let netns = action.unit().and_then(|unit| parts.runtimes.namespace(unit));
-                let mut kernel = parts.kernel.lock().await;
-                let kernel = kernel.as_mut().ok_or("this host has left the fleet")?;
-                kernel.apply(action, netns.as_deref()).await.map_err(|error| error.to_string())
-            }
-        }
-    }
-
     /// Stops and removes all units, then the dataplane.
     async fn leave(&mut self) -> Result<(), String> {
         let Some(desired) = self.current.desired.take() else { return self.remove_dataplane().await };
@@ -369,25 +300,6 @@ async fn next(deletions: Option<&Deletions>) -> std::io::Result<()> {
     match deletions {
         Some(deletions) => deletions.next().await,
         None => std::future::pending().await,
-    }
-}
-
-/// What later steps of this round wait for.
-#[derive(Default)]
-struct Stuck {
-    units: BTreeSet<String>,
-    names: bool,
-}
-
-impl Stuck {
-    fn note(&mut self, action: &Action) {
-        self.units.extend(action.unit().map(str::to_owned));
-        self.names |= action.precedes_names();
-    }
-
-    fn holds(&self, action: &Action) -> bool {
-        let is_names = matches!(action, Action::PublishNames { .. });
-        (is_names && self.names) || action.unit().is_some_and(|unit| self.units.contains(unit))
     }
 }
 
