@@ -297,6 +297,7 @@ impl Container {
     pub fn state(&self) -> ContainerState {
         match (self.stage, &self.status) {
             (Stage::Draining { .. }, _) => ContainerState::Draining,
+            (Stage::Stopping, Some(status)) if status.state == "draining" => ContainerState::Draining,
             (Stage::Stopping, _) => ContainerState::Stopping,
             (Stage::Wanted, _) if self.node_id == 0 => ContainerState::Pending,
             (Stage::Wanted, None) => ContainerState::Starting,
@@ -307,7 +308,8 @@ impl Container {
     /// The verdict of [`crate::health`] on a process that runs.
     pub fn health(&self) -> Health {
         match &self.status {
-            Some(_) if self.is_running() => self.verdict.health,
+            // What is on its way out is as well as it was last.
+            Some(_) if self.is_running() || (!self.is_wanted() && self.is_alive()) => self.verdict.health,
             Some(status) if status.health == "unhealthy" => Health::Unhealthy,
             _ => Health::Initializing,
         }
