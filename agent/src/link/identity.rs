@@ -44,6 +44,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 const MESSAGE_MAX_BYTES: usize = 64 << 20;
 /// How often the clock is compared with the certificate: also a host that slept renews soon.
 const LIFE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+const CLOCK_AHEAD: &str =
+    "this host's clock is many hours ahead of the server's: a certificate just given is already due; set the clock";
 
 /// A certificate that is due again as soon as it came (clocks that disagree by most of its life) is renewed no more often.
 const RENEWED_PAUSE: Duration = Duration::from_secs(10);
@@ -182,8 +184,11 @@ impl Identity {
             match self.renew().await {
                 Ok(()) => {
                     patience.succeeded();
-                    problems.clear(ABOUT);
                     tracing::info!("certificate renewed");
+                    match self.renew_at_ms() {
+                        Ok(due_ms) if due_ms <= now_ms() => problems.set(ABOUT, CLOCK_AHEAD),
+                        _ => problems.clear(ABOUT),
+                    }
                     tokio::time::sleep(RENEWED_PAUSE).await;
                 }
                 Err(error) => {
