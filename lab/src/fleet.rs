@@ -3,6 +3,7 @@
 use crate::clean::{MARK, bpf_root};
 use crate::lab::DEFAULT;
 use crate::state::{Client, Host, Server, State};
+use crate::supervised::{find_servers_agent, is_servers_host, supervised_again};
 use crate::underlay::{Underlay, host_name};
 use crate::{Options, Source, assignment, netns, process, wait_for};
 use anyhow::{Context, Result, bail};
@@ -20,12 +21,13 @@ use std::time::{Duration, Instant};
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// An agent that was asked to stop has this long.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
-/// A server notices within this that its agent has ended.
-const SUPERVISOR_LIMIT: Duration = Duration::from_secs(1);
 const LOG: &str = "remuda.log";
 /// MTU of the lab's uplinks is 1500, the tunnel takes 50.
 const ENDPOINT_MTU: u32 = 1450;
 const API_PORT: u16 = 8443;
+
+/// Added to a process's environment.
+pub(crate) type Env = [(&'static str, String)];
 
 /// Whether this binary can be a server.
 pub(crate) fn has_server(remuda: &Path) -> bool {
@@ -110,9 +112,10 @@ fn version(remuda: &Path) -> String {
 /// Starts `argv` on the host, in its network namespace only; what it says goes to a log in `data_dir`.
 ///
 /// Its environment marks it as this lab's, and keeps labs that share one kernel out of each other's pins.
-fn spawn(host: &Host, data_dir: &Path, argv: &[String], stdin: Stdio) -> Result<u32> {
+fn spawn(host: &Host, data_dir: &Path, argv: &[String], stdin: Stdio, extra: &Env) -> Result<u32> {
     let lab = lab_of(&host.netns).to_owned();
-    let environment = [(MARK, lab.clone()), ("REMUDA_BPF_ROOT", bpf_root(&lab).display().to_string())];
+    let mut environment = vec![(MARK, lab.clone()), ("REMUDA_BPF_ROOT", bpf_root(&lab).display().to_string())];
+    environment.extend(extra.iter().cloned());
     Ok(netns::spawn_detached(&host.netns, argv, &environment, stdin, &data_dir.join(LOG))?.id())
 }
 
@@ -126,7 +129,7 @@ fn start_from_files(state: &mut State) -> Result<Instant> {
     let ips: Vec<String> = state.hosts.iter().map(|host| host.underlay_ip.clone()).collect();
     for (index, host) in state.hosts.iter_mut().enumerate() {
         assignment::write(&assignment_path(&host.data_dir), &assignment::bare(index, &ips, ENDPOINT_MTU))?;
-        host.agent_pid = spawn(host, &host.data_dir, &host.argv, Stdio::null())?;
+        host.agent_pid = spawn(host, &host.data_dir, &host.argv, Stdio::null(), &[])?;
     }
     let last_started = Instant::now();
     state.hosts.iter().try_for_each(wait_for_dataplane)?;
@@ -169,7 +172,7 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     let mut argv = vec![options.remuda.display().to_string(), "server".into()];
     argv.extend(host_args(&first.data_dir, &first.name, &first.underlay_ip));
     argv.extend(options.extra_args.iter().cloned());
-    let pid = spawn(first, &first.data_dir, &argv, Stdio::null())?;
+    let pid = spawn(first, &first.data_dir, &argv, Stdio::null(), &[])?;
     first.agent_pid = pid;
     first.argv = argv.clone();
     state.api = Some(format!("https://{}:{API_PORT}", first.underlay_ip));
@@ -191,35 +194,6 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     wait_for_fleet(state)?;
     find_servers_agent(state);
     Ok(last_started)
-}
-
-/// A server starts the agent of its own host as a process of its own, with a directory below the server's.
-fn find_servers_agent(state: &mut State) {
-    let Some(server) = &state.server else { return };
-    let below = format!("{}/", server.data_dir.display());
-    let data_dir = |argv: &[String]| argv.iter().skip_while(|argument| *argument != "--data-dir").nth(1).cloned();
-    let found = process::all().into_iter().find_map(|pid| {
-        let argv = process::argv(pid);
-        let dir = data_dir(&argv).filter(|dir| dir.starts_with(&below))?;
-        (argv.get(1).map(String::as_str) == Some("agent")).then_some((pid, argv, dir))
-    });
-    let host = state.hosts.iter_mut().find(|host| host.netns == server.netns);
-    if let (Some((pid, argv, dir)), Some(host)) = (found, host) {
-        host.data_dir = PathBuf::from(dir);
-        host.admin_socket = host.data_dir.join("admin.sock");
-        host.agent_pid = pid;
-        host.argv = without_token(argv);
-    }
-}
-
-/// A host that has joined has its identity; nobody could feed it a token again.
-fn without_token(argv: Vec<String>) -> Vec<String> {
-    let at = argv.iter().position(|argument| argument == "--token-file");
-    argv.iter()
-        .enumerate()
-        .filter(|(index, _)| at.is_none_or(|at| *index != at && *index != at + 1))
-        .map(|(_, argument)| argument.clone())
-        .collect()
 }
 
 /// The token and the server's address of `echo TOKEN | remuda agent --server ADDR:8443 --token-file -`.
@@ -244,7 +218,7 @@ fn join_host(host: &mut Host, join: &Join) -> Result<()> {
     let (reader, mut writer) = std::io::pipe()?;
     writeln!(writer, "{}", join.token)?;
     drop(writer);
-    host.agent_pid = spawn(host, &host.data_dir, &argv, Stdio::from(reader))?;
+    host.agent_pid = spawn(host, &host.data_dir, &argv, Stdio::from(reader), &[])?;
     Ok(())
 }
 
@@ -304,9 +278,20 @@ pub(crate) fn pid_of(state: &State, who: &str) -> Result<u32> {
         ("server", None) => bail!("this lab has no server: its hosts read their assignments from files"),
         (host, _) => {
             let found = state.hosts.iter().find(|known| known.name == host);
-            Ok(found.with_context(|| format!("no host {host} in this lab"))?.agent_pid)
+            Ok(agent_pid(found.with_context(|| format!("no host {host} in this lab"))?))
         }
     }
+}
+
+/// The host's agent as it says itself: one that a supervisor started again has another id than the lab's file knows.
+pub(crate) fn agent_pid(host: &Host) -> u32 {
+    let said = fs::read_to_string(host.data_dir.join("agent.pid")).ok();
+    let said = said.and_then(|text| text.trim().parse().ok());
+    let is_agent = |pid: &u32| {
+        let argv = process::argv(*pid);
+        argv.get(1).is_some_and(|role| role == "agent") && argv.contains(&host.data_dir.display().to_string())
+    };
+    said.filter(is_agent).unwrap_or(host.agent_pid)
 }
 
 /// Asks the process to end, and waits.
@@ -327,21 +312,6 @@ fn end(who: &str, pid: u32) -> Result<()> {
     wait_for(&format!("{who} stops"), STOP_LIMIT, || Ok((!process::is_alive(pid)).then_some(())))
 }
 
-fn is_servers_host(state: &State, who: &str) -> bool {
-    let host = state.hosts.iter().find(|host| host.name == who);
-    host.is_some_and(|host| state.server.as_ref().is_some_and(|server| server.netns == host.netns))
-}
-
-/// Waits for a moment whether the server starts its host's agent again.
-fn supervised_again(state: &mut State) -> Result<()> {
-    wait_for("the server starts an agent", SUPERVISOR_LIMIT, || {
-        find_servers_agent(state);
-        let server = state.server.as_ref().context("a server")?;
-        let host = state.hosts.iter().find(|host| host.netns == server.netns).context("its host")?;
-        Ok(process::is_alive(host.agent_pid).then_some(()))
-    })
-}
-
 /// Starts it as it was started, without a token: it has its identity.
 pub(crate) fn start_again(state: &mut State, who: &str) -> Result<()> {
     if process::is_alive(pid_of(state, who)?) {
@@ -351,17 +321,26 @@ pub(crate) fn start_again(state: &mut State, who: &str) -> Result<()> {
         return start_server_again(state);
     }
     if !(is_servers_host(state, who) && supervised_again(state).is_ok()) {
-        let host = state.hosts.iter_mut().find(|host| host.name == who).context("no such host")?;
-        host.agent_pid = spawn(host, &host.data_dir, &host.argv, Stdio::null())?;
+        spawn_again(state, who, &[])?;
     }
     wait_for_dataplane(state.hosts.iter().find(|host| host.name == who).context("no such host")?)?;
     if state.api.is_some() { wait_listed(state, who) } else { Ok(()) }
 }
 
+/// Starts it and waits for nothing.
+pub(crate) fn spawn_again(state: &mut State, who: &str, env: &Env) -> Result<u32> {
+    if let (Some(server), "server") = (&mut state.server, who) {
+        let host = state.hosts.iter().find(|host| host.netns == server.netns).context("the server's host")?;
+        server.pid = spawn(host, &server.data_dir, &server.argv, Stdio::null(), env)?;
+        return Ok(server.pid);
+    }
+    let host = state.hosts.iter_mut().find(|host| host.name == who).context("no such host")?;
+    host.agent_pid = spawn(host, &host.data_dir, &host.argv, Stdio::null(), env)?;
+    Ok(host.agent_pid)
+}
+
 fn start_server_again(state: &mut State) -> Result<()> {
-    let server = state.server.as_mut().context("this lab has no server")?;
-    let host = state.hosts.iter().find(|host| host.netns == server.netns).context("the server's host")?;
-    server.pid = spawn(host, &server.data_dir, &server.argv, Stdio::null())?;
+    spawn_again(state, "server", &[])?;
     wait_for("the server answers", READY_LIMIT, || list_hosts(state).map(Some))?;
     find_servers_agent(state);
     let names: Vec<String> =

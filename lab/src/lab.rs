@@ -192,6 +192,23 @@ impl Lab {
         started
     }
 
+    /// Starts it again and waits for nothing: for what is not to become ready. Its process id.
+    pub fn spawn(&mut self, who: &str) -> Result<u32> {
+        self.spawn_again(who, &[])
+    }
+
+    /// The same with more in its environment, which its children inherit.
+    pub(crate) fn spawn_again(&mut self, who: &str, env: &fleet::Env) -> Result<u32> {
+        let spawned = fleet::spawn_again(&mut self.state, who, env);
+        self.save()?;
+        spawned
+    }
+
+    /// Process id of `server` or of a host's agent, as it is now.
+    pub fn pid(&self, who: &str) -> Result<u32> {
+        fleet::pid_of(&self.state, who)
+    }
+
     /// File mode: what the host is told now.
     pub fn assignment(&self, host: &str) -> Result<Assignment> {
         assignment::read(&fleet::assignment_path(&self.host(host)?.data_dir))

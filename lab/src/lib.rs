@@ -2,12 +2,14 @@
 //!
 //! Reading order: [`lab`] (up, down, cut, stop: what people came for), [`state`] (`lab.json`), [`underlay`]
 //! (namespaces and links), [`fleet`] (which processes run where), [`assignment`] (what hosts are told in file
-//! mode), [`clean`] and [`residue`] (nothing stays behind), then the tools: [`netns`], [`process`], [`wait`].
+//! mode), [`supervised`] (the agent beside the server), [`fault`] (what breaks on purpose), [`clean`] and [`residue`]
+//! (nothing stays behind), then the tools: [`netns`], [`process`], [`wait`].
 //!
 //! Used by xtask, tests and benches; never imported by a product crate, and it never fakes a part of the product.
 
 pub mod assignment;
 mod clean;
+pub mod fault;
 mod fleet;
 mod lab;
 pub mod netns;
@@ -15,6 +17,7 @@ pub mod process;
 mod residue;
 mod skip;
 mod state;
+mod supervised;
 pub mod underlay;
 mod wait;
 

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// A process ended by SIGKILL is gone from /proc after this, or it hangs in the kernel.
 const DEATH_LIMIT: Duration = Duration::from_secs(5);
 
+/// The unit of times in /proc, on every Linux that Rust runs on (`getconf CLK_TCK`).
+const TICKS_PER_SECOND: u64 = 100;
+
 /// Every process id on this machine.
 pub fn all() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -32,6 +35,15 @@ pub fn rss_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Processor time it has used in user and kernel mode; zero when it is gone. Exact to a tick of 10 ms.
+pub fn cpu_time(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    // Fields 14 and 15 of proc(5); what follows the name begins with field 3.
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
 /// These and all below them.
