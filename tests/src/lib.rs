@@ -3,8 +3,13 @@
 //! Nothing here replaces a part of the product: hosts run the real agent, containers are real ones.
 
 pub mod counters;
+pub mod crowd;
+pub mod figure;
 pub mod fleet;
 pub mod lasting;
+pub mod lookup;
 pub mod pins;
+pub mod probe;
 pub mod stack;
 pub mod talk;
+pub mod wire;

@@ -59,7 +59,6 @@ impl Group {
     /// Why this tree cannot run the group yet.
     fn later(self) -> Option<&'static str> {
         match self {
-            Group::Faults => Some("comes with the issue on faults"),
             Group::Vm => Some("comes with the issue on other kernels"),
             _ => None,
         }
