@@ -2,7 +2,7 @@
 //! (commands inside).
 //!
 //! [`checks`] connects from this host to containers of others, as the assignment asks: [`book`] says which check is due
-//! and what its results amount to ([`tally`], [`slot`]), [`probe`] does one. [`commands`] runs the health commands of
+//! and what its results amount to ([`tally`], [`slot`]), [`probe`] does one, with [`patience`]. [`commands`] runs the health commands of
 //! this host's own containers: [`rota`] says whose turn it is, [`streak`] judges, [`kept`] remembers over a restart of
 //! the agent. `book`, `tally`, `slot`, `rota` and `streak` are pure. Both go on while there is no orchestrator.
 
@@ -10,6 +10,7 @@ pub mod book;
 pub mod checks;
 pub mod commands;
 pub mod kept;
+mod patience;
 mod probe;
 pub mod rota;
 pub mod slot;
