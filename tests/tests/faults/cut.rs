@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::{LIMIT, backends_alive};
 use remuda_lab::fault::Direction;
 use remuda_lab::wait_for;
-use remuda_tests::crowd::{Crowd, Member};
+use remuda_tests::crowd::{Crowd, LINES, Member};
 use remuda_tests::figure;
-use remuda_tests::probe::{Connects, Names};
+use remuda_tests::probe::{Connects, Flows, Names};
 
 const REPLICAS: usize = 30;
 /// The server lives on h1.
@@ -50,6 +50,10 @@ fn cut_and_heal(crowd: &Crowd) {
     let addresses: Vec<Ipv4Addr> = lost.iter().map(|member| member.ip).collect();
     let survivors: Vec<&str> = ["h1", "h2", "h3"].into_iter().filter(|host| *host != victim).collect();
     let watch = Watch::start(crowd, &survivors);
+    let (near, far) = (survivors[0], survivors[1]);
+    let other = crowd.members_on(far).unwrap().remove(0);
+    let bystanders =
+        Flows::open("between survivors", &crowd.client(near).unwrap(), (other.ip, LINES).into(), 4).unwrap();
 
     let begin = Instant::now();
     let cut = crowd.fleet.lab.cut_off(&[&victim]).unwrap();
@@ -68,6 +72,7 @@ fn cut_and_heal(crowd: &Crowd) {
         })
         .unwrap();
     }
+    bystanders.stop().assert_clean();
     let gone = out_of_dns_and_lists(watch, begin, &addresses);
     figure::seconds("E15 host cut off until its addresses are out of every survivor's DNS", gone.0);
     figure::seconds("E8 host cut off until new connections by VIP avoid it", gone.1);

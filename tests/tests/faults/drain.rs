@@ -6,7 +6,7 @@ use super::LIMIT;
 use remuda_lab::wait_for;
 use remuda_tests::crowd::Crowd;
 use remuda_tests::figure;
-use remuda_tests::probe::{Connects, Tally};
+use remuda_tests::probe::{Connects, Flows, Tally};
 
 const REPLICAS: usize = 30;
 const HOST: &str = "h3";
@@ -73,4 +73,36 @@ fn shrink(crowd: &Crowd) {
     figure::seconds("scale 30 -> 10 until 20 are gone", begin.elapsed());
     super::pass(std::time::Duration::from_secs(1));
     judge("scale-down at 200 requests/s", traffic);
+}
+
+/// Longer than this test lets connections be open.
+const PATIENT: &str = "    x-remuda: {drain_timeout_ms: 30000}";
+
+#[test]
+fn connections_to_a_host_that_drains_are_finished_by_their_users_and_then_it_is_empty() {
+    let crowd = super::crowd_with("f-finish", 3, 9, PATIENT);
+    let (outside, h1) = (crowd.outside().unwrap(), crowd.client("h1").unwrap());
+    let published = crowd.published("h2").unwrap();
+    let flows = [
+        Flows::open("from outside by a published port", &outside, published, 20).unwrap(),
+        Flows::open("by VIP", &h1, crowd.vip(), 20).unwrap(),
+    ];
+    crowd.fleet.remuda(&["host", "drain", HOST, "--detach"]).unwrap();
+    wait_for("others serve in place of those that drain", LIMIT, || {
+        let serving = crowd.look_up("h1", "web")?.addresses;
+        let leaving = crowd.members_on(HOST)?;
+        Ok((serving.len() == 9 && leaving.iter().all(|member| !serving.contains(&member.ip))).then_some(()))
+    })
+    .unwrap();
+    // Twice the time in which connections without a second chance would be reset.
+    super::pass(std::time::Duration::from_secs(3));
+    let begin = Instant::now();
+    flows.map(Flows::stop).iter().for_each(Tally::assert_clean);
+    wait_for("the host is empty", LIMIT, || {
+        let left = crowd.fleet.containers()?.iter().filter(|c| c["host"] == HOST && c["service"] == "web").count();
+        Ok((left == 0).then_some(()))
+    })
+    .unwrap();
+    figure::seconds("drain: last connection closed until the host is empty", begin.elapsed());
+    super::end(crowd);
 }
