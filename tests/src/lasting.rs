@@ -1,8 +1,8 @@
-//! Connections that stay open, and are used all the time, while the fleet changes under them.
+//! Clients that go on while the fleet changes under them: some on connections that stay open, some on a new one each time.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -155,6 +155,68 @@ impl Talks {
             }
         });
         self.rounds += 1;
+    }
+}
+
+/// Clients that connect, speak once and leave, again and again; each from a thread of its own.
+pub struct Visitors {
+    inner: Arc<Visits>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Visits {
+    is_over: AtomicBool,
+    served: AtomicUsize,
+    failed: Mutex<Vec<String>>,
+}
+
+impl Visitors {
+    pub fn start(namespace: &str, to: &[SocketAddr], count: usize) -> Visitors {
+        let inner = Arc::new(Visits::default());
+        let visitor = |_| {
+            let (namespace, to, inner) = (namespace.to_owned(), to.to_vec(), inner.clone());
+            std::thread::spawn(move || {
+                let result = netns::inside(&namespace, || inner.go_round(&to));
+                inner.note(result.map_err(|error| format!("{error:#}")));
+            })
+        };
+        let threads = (0..count).map(visitor).collect();
+        Visitors { inner, threads }
+    }
+
+    /// How many were served, and what became of the others.
+    pub fn heard(&self) -> (usize, Vec<String>) {
+        let failed = self.inner.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.inner.served.load(Ordering::Relaxed), failed.clone())
+    }
+}
+
+impl Drop for Visitors {
+    fn drop(&mut self) {
+        self.inner.is_over.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+impl Visits {
+    fn go_round(&self, to: &[SocketAddr]) {
+        for to in to.iter().cycle() {
+            if self.is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            let visit = connect(*to).and_then(|mut talk| Ok(talk.speak()?));
+            if visit.is_ok() {
+                self.served.fetch_add(1, Ordering::Relaxed);
+            }
+            self.note(visit.map_err(|error| format!("{error:#}")));
+        }
+    }
+
+    fn note(&self, result: Result<(), String>) {
+        if let Err(error) = result {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+        }
     }
 }
 

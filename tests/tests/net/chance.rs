@@ -8,7 +8,7 @@ use remuda_abi::counter::Counter;
 use remuda_api::assignment::{Service, ServicePort};
 use remuda_tests::counters::counted;
 use remuda_tests::fleet::{Fleet, Wanted, service};
-use remuda_tests::lasting::{Echo, Talkers};
+use remuda_tests::lasting::{Echo, Talkers, Visitors};
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 const NAMES: [&str; 10] = ["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9"];
@@ -16,6 +16,8 @@ const PUBLISHED: u32 = 8080;
 const TARGET: u32 = 7000;
 /// Connections to each host's address, each time.
 const EACH: usize = 12;
+/// Clients that make a connection for each request.
+const VISITORS: usize = 3;
 /// An agent that needs longer for an assignment is stuck.
 const SYNC_LIMIT: Duration = Duration::from_secs(20);
 
@@ -104,6 +106,7 @@ impl Stage {
 fn long_connections_from_outside_live_through_drain_growth_and_restarted_agents() {
     let mut stage = Stage::up("chance").unwrap();
     stage.scale(3, &[]).unwrap();
+    let visitors = Visitors::start(&stage.fleet.host_netns("client").unwrap(), &stage.to, VISITORS);
     let servers = stage.open().unwrap();
     assert!(NAMES[..3].iter().all(|name| servers.iter().any(|s| s == name)), "all serve: {servers:?}");
 
@@ -134,6 +137,9 @@ fn long_connections_from_outside_live_through_drain_growth_and_restarted_agents(
     stage.talkers.close(&NAMES[3..]);
     stage.scale(3, &[]).unwrap();
     stage.nobody_was_cut_off("back to three");
+    let (visits, failed) = visitors.heard();
+    assert!(failed.is_empty() && visits > 0, "{} of {visits} short requests failed: {failed:#?}", failed.len());
+    println!("{visits} short requests meanwhile, 0 failed");
     let served = (Counter::HandedOn, Counter::HandedBack, Counter::SecondChance);
     let counts = (stage.counted(served.0), stage.counted(served.1), stage.counted(served.2));
     println!(
