@@ -111,38 +111,6 @@ fn a_check_over_the_overlay_passes_fails_and_says_why() -> Result<()> {
     })
 }
 
-#[test]
-fn a_pause_of_the_agent_is_no_failure_of_what_it_checks() -> Result<()> {
-    let fleet = fleet("pause")?;
-    serve_http(&fleet.netns(WEB)?, Arc::new(AtomicU16::new(200)))?;
-    let check = |n: u32| Check {
-        endpoint_id: 1000 + n,
-        container: WEB.into(),
-        ip: fleet.ip(WEB).unwrap_or_default(),
-        port: PORT,
-        request_line: "GET /ping HTTP/1.0".into(),
-        interval_ms: 20,
-        timeout_ms: TIMEOUT_MS,
-        rise: 1,
-        // One failure would show, and stay.
-        fall: 1,
-    };
-    tell(&fleet.lab, "h2", |told| told.checks = (0..20).map(check).collect())?;
-    wait_outcome(&fleet.lab, "h2", "passing", "")?;
-    tell(&fleet.lab, "h2", |told| told.checks = (0..20).map(|n| Check { rise: 100_000, ..check(n) }).collect())?;
-    let agent = nix::unistd::Pid::from_raw(fleet.lab.host("h2")?.agent_pid.try_into()?);
-    for _ in 0..4 {
-        nix::sys::signal::kill(agent, nix::sys::signal::SIGSTOP)?;
-        std::thread::sleep(Duration::from_millis(900));
-        nix::sys::signal::kill(agent, nix::sys::signal::SIGCONT)?;
-        std::thread::sleep(Duration::from_millis(400));
-        let status = fleet.lab.ask("h2", "status")?;
-        let checks = status["checks"].as_array().context("no checks")?;
-        assert!(checks.iter().all(|check| check["outcome"] == "unknown"), "{checks:?}");
-    }
-    Ok(())
-}
-
 fn health_of(lab: &Lab) -> Result<(String, String)> {
     let status = lab.ask("h1", "status")?;
     let containers = status["containers"].as_array().context("no containers")?;
