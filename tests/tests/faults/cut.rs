@@ -50,10 +50,7 @@ fn cut_and_heal(crowd: &Crowd) {
     let addresses: Vec<Ipv4Addr> = lost.iter().map(|member| member.ip).collect();
     let survivors: Vec<&str> = ["h1", "h2", "h3"].into_iter().filter(|host| *host != victim).collect();
     let watch = Watch::start(crowd, &survivors);
-    let (near, far) = (survivors[0], survivors[1]);
-    let other = crowd.members_on(far).unwrap().remove(0);
-    let bystanders =
-        Flows::open("between survivors", &crowd.client(near).unwrap(), (other.ip, LINES).into(), 4).unwrap();
+    let bystanders = between_survivors(crowd, &victim);
 
     let begin = Instant::now();
     let cut = crowd.fleet.lab.cut_off(&[&victim]).unwrap();
@@ -77,6 +74,13 @@ fn cut_and_heal(crowd: &Crowd) {
     figure::seconds("E15 host cut off until its addresses are out of every survivor's DNS", gone.0);
     figure::seconds("E8 host cut off until new connections by VIP avoid it", gone.1);
     heal(crowd, cut, &victim, &survivors);
+}
+
+/// Open connections that the cut is none of the business of.
+fn between_survivors(crowd: &Crowd, victim: &str) -> Flows {
+    let there = crowd.members().unwrap().into_iter().find(|member| member.host != victim).expect("a survivor's");
+    let from = ["h1", "h2", "h3"].into_iter().find(|host| *host != victim && *host != there.host).expect("another");
+    Flows::open("between survivors", &crowd.client(from).unwrap(), (there.ip, LINES).into(), 4).unwrap()
 }
 
 /// The host other than the server's that runs most.
