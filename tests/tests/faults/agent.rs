@@ -10,7 +10,7 @@ use remuda_tests::figure;
 use remuda_tests::lookup::look_up_within;
 use remuda_tests::probe::{Connects, Datagrams, Flows, Tally};
 
-/// Longer than any lease; SCENARIOS.md's minute is `REMUDA_FAULTS_AWAY_S=60`.
+/// Longer than any lease; SCENARIOS.md's minute is `REMUDA_FAULTS_AGENT_AWAY_S=60`.
 const AWAY_S: u64 = 12;
 const HOST: &str = "h3";
 
@@ -55,7 +55,7 @@ fn e12_traffic_outlives_an_agent_and_its_return_restarts_nothing() {
     let traffic = Traffic::start(&crowd, &there);
 
     crowd.fleet.lab.kill(HOST).unwrap();
-    super::pass(super::from_env("REMUDA_FAULTS_AWAY_S", AWAY_S));
+    super::pass(super::from_env("REMUDA_FAULTS_AGENT_AWAY_S", AWAY_S));
     let state = crowd.host_states().unwrap()[HOST].clone();
     let moved = crowd.pids().unwrap();
     let client = crowd.client(HOST).unwrap();

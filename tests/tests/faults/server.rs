@@ -10,7 +10,7 @@ use remuda_tests::figure;
 use remuda_tests::lookup::look_up;
 use remuda_tests::probe::{Connects, Datagrams, Flows, Names, ask_line};
 
-/// Long enough for every lease, cache and retry of ours; SCENARIOS.md's two minutes are `REMUDA_FAULTS_AWAY_S=120`.
+/// Long enough for every lease, cache and retry of ours; SCENARIOS.md's two minutes are `REMUDA_FAULTS_SERVER_AWAY_S=120`.
 const AWAY_S: u64 = 12;
 
 #[test]
@@ -28,7 +28,7 @@ fn e10_e11_without_the_server_everything_goes_on_and_its_return_restarts_nothing
     let by_address = Connects::start("by address", &client, &address.to_string(), 20).unwrap();
     let echoes = Datagrams::start("to an address", &client, address).unwrap();
     crowd.fleet.lab.kill("server").unwrap();
-    super::pass(super::from_env("REMUDA_FAULTS_AWAY_S", AWAY_S));
+    super::pass(super::from_env("REMUDA_FAULTS_SERVER_AWAY_S", AWAY_S));
     let calm = [flows.stop(), by_address.stop(), echoes.stop(), names.stop().tally()];
     calm.iter().for_each(|tally| tally.assert_clean());
     figure::count("E10 failed look-ups and connections, server away", calm.iter().map(|t| t.failures.len()).sum());

@@ -10,9 +10,10 @@ use std::process::Stdio;
 /// Begins a line with a figure (`tests/src/figure.rs`): name, value, unit, apart by tabs.
 const MARK: &str = "remuda-figure:";
 /// What makes the cases last as long as SCENARIOS.md says, and measure more than once.
-const LONGER: [(&str, &str); 4] = [
+const LONGER: [(&str, &str); 5] = [
     ("REMUDA_FAULTS_ROUNDS", "3"),
-    ("REMUDA_FAULTS_AWAY_S", "60"),
+    ("REMUDA_FAULTS_SERVER_AWAY_S", "120"),
+    ("REMUDA_FAULTS_AGENT_AWAY_S", "60"),
     ("REMUDA_FAULTS_IDLE_S", "30"),
     ("REMUDA_FAULTS_TURNOVERS", "50"),
 ];
