@@ -114,13 +114,20 @@ impl Fleet {
         task.await.unwrap_or_else(|fault| Err(ChangeError::Fault(fault.to_string())))
     }
 
-    /// Forgets a host: its certificate is void at once, its containers are placed elsewhere. False = there is none.
-    pub async fn remove_host(self: &Arc<Self>, node_id: u32, why: &'static str) -> Result<bool, ChangeError<()>> {
+    /// Forgets a host, if it still `may` be: its certificate is void at once, its containers are placed elsewhere.
+    /// False = there is none.
+    pub async fn remove_host<E: Send + 'static>(
+        self: &Arc<Self>,
+        node_id: u32,
+        why: &'static str,
+        may: impl FnOnce(&State) -> Result<(), E> + Send + 'static,
+    ) -> Result<bool, ChangeError<E>> {
         let removed = self.change(move |state, now_ms| {
+            may(state)?;
             let Some(node) = state.nodes.remove(&node_id) else { return Ok(false) };
             state.live.remove(&node_id);
             state.record(now_ms, "host-removed", node.name.clone(), why);
-            Ok::<_, ()>(true)
+            Ok::<_, E>(true)
         });
         let (is_removed, _) = removed.await?;
         self.orders.disconnect(node_id);

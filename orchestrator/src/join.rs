@@ -55,8 +55,10 @@ pub fn join(state: &mut State, facts: &HostFacts, now_ms: u64) -> Result<u32, Jo
         .ok_or(JoinError::Full("every node id is in use"))?;
     let block = alloc::next_block(&fleet.overlay_pools, &mut fleet.cursors.block, &used_block)
         .ok_or(JoinError::Full("every block of the overlay pools is in use"))?;
+    let is_of_host =
+        |node: &Node, id| node.host_endpoint_id == id || node.leftovers.iter().any(|left| left.endpoint_id == id);
     let is_used =
-        |id| nodes.values().any(|node| node.host_endpoint_id == id) || containers.values().any(|c| c.endpoint_id == id);
+        |id| nodes.values().any(|node| is_of_host(node, id)) || containers.values().any(|c| c.endpoint_id == id);
     let host_endpoint_id = alloc::next_id(&mut fleet.cursors.endpoint_id, alloc::ENDPOINT_ID_MAX, is_used)
         .ok_or(JoinError::Full("every endpoint id is in use"))?;
     let node = Node {

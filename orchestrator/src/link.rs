@@ -129,7 +129,7 @@ impl AgentLink for Link {
 
     async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveReply>, Status> {
         let node_id = self.authorise(&request)?;
-        let removed = self.fleet.remove_host(node_id, "left the fleet").await;
+        let removed = self.fleet.remove_host(node_id, "left the fleet", |_| Ok::<_, ()>(())).await;
         removed.map_err(|error| match error {
             ChangeError::Refused(()) => Status::internal("a host cannot be kept from leaving"),
             other => Status::unavailable(other.to_string()),

@@ -11,6 +11,8 @@ use crate::{facts, health};
 
 /// Longest text of a host's that is kept: a reason is a sentence.
 const TEXT_MAX_BYTES: usize = 1_024;
+/// Longest name of a state, or date.
+const WORD_MAX_BYTES: usize = 64;
 
 /// Applies one report of host `node_id`.
 pub fn apply(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
@@ -107,7 +109,7 @@ fn update_container(state: &mut State, node_id: u32, status: &ContainerStatus, n
     let Some(held) = state.containers.get(&status.name).filter(|container| container.node_id == node_id) else {
         return;
     };
-    let status = ContainerStatus { reason: shorten(&status.reason), ..status.clone() };
+    let status = clipped(status);
     if held.status.as_ref() == Some(&status) {
         return;
     }
@@ -116,6 +118,17 @@ fn update_container(state: &mut State, node_id: u32, status: &ContainerStatus, n
     state.edit_container(&name, |container| container.status = Some(status));
     if let Some((kind, message)) = happened {
         state.record(now_ms, kind, name, message);
+    }
+}
+
+/// What is kept of a status: words of a host's are bounded before they are stored.
+fn clipped(status: &ContainerStatus) -> ContainerStatus {
+    ContainerStatus {
+        state: clip(&status.state, WORD_MAX_BYTES),
+        health: clip(&status.health, WORD_MAX_BYTES),
+        started: clip(&status.started, WORD_MAX_BYTES),
+        reason: shorten(&status.reason),
+        ..status.clone()
     }
 }
 
@@ -198,7 +211,11 @@ pub fn connected(state: &mut State, node_id: u32, facts: Option<&HostFacts>, now
 }
 
 fn shorten(text: &str) -> String {
-    let mut end = text.len().min(TEXT_MAX_BYTES);
+    clip(text, TEXT_MAX_BYTES)
+}
+
+fn clip(text: &str, max_bytes: usize) -> String {
+    let mut end = text.len().min(max_bytes);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

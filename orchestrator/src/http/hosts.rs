@@ -12,7 +12,7 @@ use remuda_api::resource::{FieldError, Host, HostPatch, HostState, Problem};
 use super::Refusal;
 use super::problem::Body;
 use super::query::Query;
-use crate::fleet::{ChangeError, Fleet};
+use crate::fleet::Fleet;
 use crate::{state, view};
 
 /// A removal does not wait longer for the removed host.
@@ -105,16 +105,15 @@ pub async fn remove(
 ) -> Result<StatusCode, Refusal> {
     let state = fleet.state();
     let node_id = find(&state, &name)?.id;
-    if query.only(&["dead"])?.flag("dead")? {
-        confirm_dead(&state, node_id, &name)?;
-    } else {
+    let is_dead = query.only(&["dead"])?.flag("dead")?;
+    if !is_dead {
         say_goodbye(&fleet, node_id).await;
     }
-    match fleet.remove_host(node_id, "removed from the fleet").await {
-        Ok(true) => Ok(StatusCode::NO_CONTENT),
-        Ok(false) | Err(ChangeError::Refused(())) => Err(Refusal::not_found("host", &name)),
-        Err(ChangeError::Store(error)) => Err(ChangeError::<Refusal>::Store(error).into()),
-        Err(ChangeError::Fault(fault)) => Err(ChangeError::<Refusal>::Fault(fault).into()),
+    let typed = name.clone();
+    let may = move |state: &state::State| if is_dead { confirm_dead(state, node_id, &typed) } else { Ok(()) };
+    match fleet.remove_host(node_id, "removed from the fleet", may).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Refusal::not_found("host", &name)),
     }
 }
 

@@ -65,7 +65,8 @@ pub(super) fn advance_leaving(state: &mut State, now_ms: u64) {
     }
 }
 
-/// Containers above the declared scale: first those without a place, then from the fullest host, the newest first.
+/// Containers above the declared scale: first those without a place or on a lost host, then those that do not serve,
+/// then from the fullest host, the newest first.
 pub(super) fn retire_surplus(state: &mut State, now_ms: u64) {
     let counts = wanted_counts(state);
     for service in state.services.values().cloned().collect::<Vec<_>>() {
@@ -75,7 +76,7 @@ pub(super) fn retire_surplus(state: &mut State, now_ms: u64) {
         }
         let mut wanted: Vec<_> = state.containers_of(service.id).filter(|c| c.is_staying()).cloned().collect();
         for _ in service.scale..have {
-            let victim = surplus(&wanted);
+            let victim = surplus(state, &wanted);
             let gone = wanted.swap_remove(victim);
             leave(state, &gone.name, now_ms);
         }
@@ -83,11 +84,13 @@ pub(super) fn retire_surplus(state: &mut State, now_ms: u64) {
 }
 
 /// The index of the container to give up next; `wanted` is not empty.
-fn surplus(wanted: &[Arc<Container>]) -> usize {
+fn surplus(state: &State, wanted: &[Arc<Container>]) -> usize {
     let mut per_host: BTreeMap<u32, usize> = BTreeMap::new();
     wanted.iter().for_each(|container| *per_host.entry(container.node_id).or_default() += 1);
     let rank = |container: &Container| {
-        (container.node_id == 0, per_host[&container.node_id], number(container), container.name.clone())
+        let is_nowhere = container.node_id == 0 || state.is_lost(container.node_id);
+        let load = per_host[&container.node_id];
+        (is_nowhere, !container.is_serving(), load, number(container), container.name.clone())
     };
     (0..wanted.len()).max_by_key(|at| rank(&wanted[*at])).unwrap_or(0)
 }

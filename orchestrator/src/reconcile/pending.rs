@@ -35,7 +35,10 @@ pub(super) fn place_pending(state: &mut State, now_ms: u64) {
             if container.pending_reason != why {
                 state.edit_container(&container.name, |c| c.pending_reason.clone_from(&why));
             }
-            refused.insert(service.id, why);
+            // A host that still has a container of this name refuses this one only.
+            if !hosts.iter().any(|host| host.leftovers.contains(&container.name)) {
+                refused.insert(service.id, why);
+            }
         }
     }
 }

@@ -180,6 +180,56 @@ fn a_drain_of_the_only_host_does_not_wait_for_room_that_is_nowhere() {
 }
 
 #[test]
+fn a_drain_waits_for_a_host_that_is_away_for_a_moment() {
+    let mut state = fleet();
+    (1..3).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(1, 0, None));
+    settle(&mut state);
+    let here = state.containers["s-web-1"].node_id;
+    let other = *state.nodes.keys().find(|id| **id != here).expect("two hosts");
+    state.live.insert(other, Live { state: HostState::Suspect, ..Live::default() });
+    Arc::make_mut(state.nodes.get_mut(&here).expect("known")).availability = Availability::Drain;
+    step(&mut state);
+    assert!(state.containers["s-web-1"].is_serving(), "there may be room in a second");
+    settle(&mut state);
+    assert!(on_host(&state, here).is_empty());
+    assert_eq!(serving(&state), 1);
+}
+
+#[test]
+fn what_left_its_host_wakes_nobody_any_more() {
+    let mut state = fleet();
+    add_host(&mut state, 1);
+    declare_service(&mut state, "web", service(1, 0, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    Arc::make_mut(state.nodes.get_mut(&first).expect("known")).availability = Availability::Drain;
+    step(&mut state);
+    step(&mut state);
+    assert_eq!(state.containers["s-web-1"].stage, Stage::Stopping);
+    assert_eq!(super::next_deadline_ms(&state), None);
+}
+
+#[test]
+fn a_scale_down_gives_up_what_does_not_run_first() {
+    let mut state = fleet();
+    (1..4).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(4, 2 * GIB, None));
+    settle(&mut state);
+    let sole = state.nodes.keys().copied().find(|id| on_host(&state, *id).len() == 1).expect("4 on 3 hosts");
+    // No room elsewhere: it stays with its lost host.
+    declare_service(&mut state, "filler", service(2, 2 * GIB, None));
+    settle(&mut state);
+    lose(&mut state, sole);
+    step(&mut state);
+    let id = state.service("s", "web").expect("known").id;
+    declare::scale(&mut state, id, 3);
+    step(&mut state);
+    let left: Vec<u32> = state.containers_of(id).filter(|c| c.is_wanted()).map(|c| c.node_id).collect();
+    assert_eq!((left.len(), left.contains(&sole)), (3, false));
+}
+
+#[test]
 fn a_host_made_active_again_keeps_what_has_not_left() {
     let mut state = fleet();
     (1..3).for_each(|n| add_host(&mut state, n));
