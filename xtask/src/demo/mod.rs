@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the main job on this machine alone, each line with what it measured.
 
+mod death;
 mod fleet;
 mod report;
 mod steps;
@@ -12,7 +13,7 @@ use remuda_lab::{Lab, Options, residue};
 use std::time::Instant;
 
 /// Three hosts form a fleet, a Compose stack spreads over them, names resolve, a VIP balances,
-/// a published port answers on every host with the client's own address.
+/// a published port answers on every host with the client's own address, a host dies and nobody notices.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo xtask demo          leaves the lab running and says how to play with it\n  cargo xtask demo --once   cleans up"

@@ -1,5 +1,6 @@
 //! What the demo shows, in order; each step checks what it says and returns it in words.
 
+use super::death;
 use super::fleet::{Fleet, counts, rate};
 use crate::cargo;
 use anyhow::{Context, Result, bail, ensure};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 type Step = fn(&Fleet) -> Result<String>;
 
-pub const ALL: [(&str, Step); 7] = [
+pub const ALL: [(&str, Step); 10] = [
     ("stack up", stack_up),
     ("VIP", vip_balances),
     ("names", names_are_shuffled),
@@ -16,6 +17,9 @@ pub const ALL: [(&str, Step); 7] = [
     ("published UDP", udp_everywhere),
     ("page", page_from_outside),
     ("host processes", host_reaches_all),
+    ("a host dies", death::host_dies),
+    ("it comes back", death::host_returns),
+    ("maintenance", death::host_drained),
 ];
 
 const CONNECTIONS: &str = "1000";
@@ -41,7 +45,7 @@ fn stack_up(fleet: &Fleet) -> Result<String> {
     Ok(lines)
 }
 
-fn fetch(fleet: &Fleet, url: &str) -> Result<String> {
+pub fn fetch(fleet: &Fleet, url: &str) -> Result<String> {
     fleet.command("client", &["curl", "--silent", "--show-error", "--fail", "--max-time", "5", url])
 }
 
