@@ -1,8 +1,28 @@
-//! Wall-clock time as the store keeps it: milliseconds since 1970, UTC. Leases use [`std::time::Instant`], never this.
+//! Time as the store keeps it: milliseconds since 1970, UTC. Leases use [`std::time::Instant`], never this.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Now. A clock before 1970 reads 0.
+/// Unix ms that only go forward, at the pace of time: the wall clock as it was once, and what has passed since. Deadlines
+/// are kept by it, so that a wall clock that is set moves none of them; times shown are off by the same until the next
+/// start.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began_ms: u64,
+    began: Instant,
+}
+
+impl Clock {
+    /// `wall_ms` is now (unix ms).
+    pub fn starting_at(wall_ms: u64) -> Clock {
+        Clock { began_ms: wall_ms, began: Instant::now() }
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.began_ms.saturating_add(self.began.elapsed().as_millis() as u64)
+    }
+}
+
+/// The wall clock now. A clock before 1970 reads 0.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
@@ -30,7 +50,15 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use super::{Clock, rfc3339};
+
+    #[test]
+    fn a_clock_goes_on_from_where_it_began_whatever_the_wall_clock_says() {
+        let clock = Clock::starting_at(5_000);
+        let (first_ms, second_ms) = (clock.now_ms(), clock.now_ms());
+        assert!((5_000..65_000).contains(&first_ms), "{first_ms}: not 1970 plus a minute at most");
+        assert!(second_ms >= first_ms);
+    }
 
     #[test]
     fn times_read_as_rfc_3339() {

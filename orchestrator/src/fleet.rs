@@ -11,7 +11,7 @@ use remuda_api::link::Report;
 use remuda_api::resource::HostState;
 use tokio::sync::{mpsc, watch};
 
-use crate::clock::now_ms;
+use crate::clock::{self, Clock};
 use crate::liveness::{self, Liveness};
 use crate::orders::Orders;
 use crate::pki::Ca;
@@ -20,7 +20,7 @@ use crate::reconcile;
 use crate::state::{Live, Loss, Node, State};
 use crate::store::{Store, StoreError};
 use crate::streams::Streams;
-use crate::{detector, health, persist, report};
+use crate::{detector, health, persist, report, resume};
 
 /// Reports waiting to be written: more than this and agents wait for us.
 const REPORTS_BACKLOG: usize = 1_024;
@@ -36,6 +36,7 @@ pub struct Fleet {
     shared: Mutex<(u64, Arc<Shared>)>,
     reports: mpsc::Sender<(u32, Report)>,
     refusals: Mutex<(u64, u32)>,
+    clock: Clock,
     pub ca: Ca,
     /// `ADDR:PORT` that new hosts dial.
     pub address: String,
@@ -62,7 +63,9 @@ impl Fleet {
         address: String,
         control_lost_timeout: Duration,
     ) -> Result<Arc<Fleet>, StoreError> {
-        let state = with_live(persist::read(store.load().await?)?, |_| None);
+        let clock = Clock::starting_at(clock::now_ms());
+        let mut state = with_live(persist::read(store.load().await?)?, |_| None);
+        resume::resume(&mut state, clock.now_ms());
         let liveness = Liveness::of(&state, control_lost_timeout);
         let (reports, queue) = mpsc::channel(REPORTS_BACKLOG);
         let fleet = Arc::new(Fleet {
@@ -72,6 +75,7 @@ impl Fleet {
             turn: tokio::sync::Mutex::new(()),
             reports,
             refusals: Mutex::new((0, 0)),
+            clock,
             ca,
             address,
             liveness,
@@ -85,6 +89,11 @@ impl Fleet {
 
     pub fn state(&self) -> Arc<State> {
         self.current.borrow().clone()
+    }
+
+    /// The time every change goes by (unix ms).
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// Sees the latest state, and wakes when it changed.
@@ -146,7 +155,7 @@ impl Fleet {
         edit: impl FnOnce(&mut State, u64) -> Result<T, E>,
     ) -> Result<(T, u64), ChangeError<E>> {
         let _turn = self.turn.lock().await;
-        let (old, now_ms) = (self.state(), now_ms());
+        let (old, now_ms) = (self.state(), self.now_ms());
         let mut next = State { revision: old.revision + 1, ..(*old).clone() };
         let value = edit(&mut next, now_ms).map_err(ChangeError::Refused)?;
         reconcile::reconcile(&mut next, now_ms);
@@ -173,7 +182,8 @@ impl Fleet {
 
     /// The store has moved on without us: what it holds is the truth.
     async fn reload(&self, old: &State) -> Result<(), StoreError> {
-        let state = persist::read(self.store.load().await?)?;
+        let mut state = persist::read(self.store.load().await?)?;
+        resume::resume(&mut state, self.now_ms());
         self.current.send_replace(Arc::new(with_live(state, |node_id| old.live.get(&node_id).cloned())));
         Ok(())
     }
@@ -187,7 +197,7 @@ impl Fleet {
     /// Writes a refused join into the events, within a limit: strangers must not fill the store.
     pub async fn audit_refusal(self: &Arc<Self>, object: String, message: String) {
         tracing::warn!(object, message, "refused");
-        if !self.may_audit(now_ms() / 60_000) {
+        if !self.may_audit(self.now_ms() / 60_000) {
             return;
         }
         let outcome = self.change(move |state, now_ms| {

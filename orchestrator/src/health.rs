@@ -16,6 +16,10 @@
 //! A checker that still says *passing* when a container was restarted may not have noticed yet. Its word counts from the
 //! time at which it would have noticed ([`settled_ms`]), or as soon as it says it anew.
 //!
+//! A host that was suspect or dead comes back with what was found during the cut, of its containers and by it. Words
+//! against a container count again when checks made since would have passed ([`noticed_ms`] from then on); the same holds
+//! for all hosts when the server starts.
+//!
 //! An unhealthy container is out of names, lists and rings in the same generation; [`recreate`] says whether another one
 //! takes its place.
 
@@ -63,19 +67,34 @@ pub fn judge(state: &mut State, now_ms: u64) {
 
 /// A verdict will change at this time although nobody says anything (unix ms).
 pub fn next_deadline_ms(state: &State) -> Option<u64> {
-    let unsettled = |c: &Container| c.is_wanted() && c.is_running() && c.verdict.health == Health::Initializing;
-    let unsettled: Vec<&Arc<Container>> = state.containers.values().filter(|c| unsettled(c)).collect();
+    let running = state.containers.values().filter(|c| c.is_wanted() && c.is_running());
+    let unsettled: Vec<&Arc<Container>> = running.filter(|c| is_unsettled(state, c)).collect();
     let liars = if unsettled.is_empty() { BTreeSet::new() } else { votes::liars(state) };
-    let timeouts = unsettled.into_iter().filter_map(|container| {
-        let service = state.services.get(&container.service_id)?;
-        let (check, outside) = outside(state, &liars, container, container.verdict.since_ms)?;
-        match outside.is_early {
-            true if inside(service, container) == Finding::Open => None,
-            true => Some(settled_ms(check, &container.verdict)),
-            false => (outside.is_heard && outside.passing == 0).then(|| timeout_ms(check, &container.verdict)),
+    let deadlines = unsettled.into_iter().filter_map(|container| {
+        let (held, service) = (&container.verdict, state.services.get(&container.service_id)?);
+        let (check, outside) = outside(state, &liars, container, held.since_ms)?;
+        match () {
+            () if held.health == Health::Healthy => outside.fails_ms(),
+            () if outside.is_early && inside(service, container) == Finding::Open => None,
+            () if outside.is_early => Some(settled_ms(check, held)),
+            () if outside.passing > 0 => None,
+            () => outside.heard_ms.map(|heard_ms| heard_ms.max(timeout_ms(check, held))),
         }
     });
-    timeouts.chain(recreate::next_deadline_ms(state)).min()
+    deadlines.chain(recreate::next_deadline_ms(state)).min()
+}
+
+/// Time alone may change the verdict on this running container.
+fn is_unsettled(state: &State, container: &Container) -> bool {
+    match container.verdict.health {
+        Health::Initializing => true,
+        Health::Unhealthy => false,
+        // Who passes something is no liar.
+        Health::Healthy => {
+            let service = state.services.get(&container.service_id);
+            service.is_some_and(|service| !passes_on(state, &BTreeSet::new(), service, container))
+        }
+    }
 }
 
 /// Why a running container is not healthy, in words; None when it is, or does not run.
@@ -140,13 +159,14 @@ fn inside(service: &Service, container: &Container) -> Finding {
 /// What the checkers' words mean for a container with this verdict: one that is initializing has until its timeout.
 fn from_outside(state: &State, check: &HealthCheck, outside: &Outside, held: &Verdict, now_ms: u64) -> Finding {
     if held.health != Health::Initializing {
-        return outside.finding(state);
+        return outside.finding(state, now_ms);
     }
     let is_settled = outside.is_early && settled_ms(check, held) <= now_ms;
     if outside.passing > 0 || is_settled {
         return Finding::Passes;
     }
-    if outside.is_early || !outside.is_heard || now_ms < timeout_ms(check, held) {
+    let is_heard = outside.heard_ms.is_some_and(|heard_ms| heard_ms <= now_ms);
+    if outside.is_early || !is_heard || now_ms < timeout_ms(check, held) {
         return Finding::Open;
     }
     let seconds = timeout_ms(check, held).saturating_sub(held.since_ms) as f64 / 1000.0;
@@ -162,7 +182,7 @@ fn outside<'a>(
 ) -> Option<(&'a HealthCheck, Outside)> {
     let service = state.services.get(&container.service_id)?;
     let check = service.spec.health_check.as_ref().filter(|_| container.endpoint_id != 0)?;
-    Some((check, Outside::of(state, liars, container.endpoint_id, since_ms)))
+    Some((check, Outside::of(state, liars, container, check, since_ms)))
 }
 
 /// When a container that is initializing has taken too long (unix ms).
@@ -171,13 +191,18 @@ fn timeout_ms(check: &HealthCheck, held: &Verdict) -> u64 {
     held.since_ms.saturating_add(patience)
 }
 
-/// When what happened at the begin of this verdict has been noticed by every checker (unix ms): `unhealthy_threshold`
-/// checks that began after it are over by then, and have been reported if they failed. From then on a checker that has
-/// said *passing* since before a start means the container as it is now.
+/// When every checker would have noticed what happened at the begin of this verdict (unix ms). From then on a checker
+/// that has said *passing* since before a start means the container as it is now.
 fn settled_ms(check: &HealthCheck, held: &Verdict) -> u64 {
-    let checks_ms = check.interval_ms.saturating_mul(check.unhealthy_threshold.into());
+    noticed_ms(check, check.unhealthy_threshold, held.since_ms)
+}
+
+/// When what happened at `since_ms` has been noticed by every checker (unix ms): so many checks that began after it are
+/// over by then, and what they changed has been reported.
+fn noticed_ms(check: &HealthCheck, checks: u32, since_ms: u64) -> u64 {
+    let checks_ms = check.interval_ms.saturating_mul(checks.into());
     let noticed_ms = checks_ms.saturating_add(check.response_timeout_ms).saturating_add(REPORT_INTERVAL_MS);
-    held.since_ms.saturating_add(noticed_ms)
+    since_ms.saturating_add(noticed_ms)
 }
 
 /// Writes a change of health into the events; that a container without a check runs is said already.

@@ -34,6 +34,7 @@ pub mod place;
 pub mod publish;
 pub mod reconcile;
 pub mod report;
+pub mod resume;
 pub mod server;
 pub mod state;
 pub mod store;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use remuda_api::link::Report;
 use tokio::task::JoinHandle;
 
-use crate::clock::now_ms;
 use crate::detector::{self, Alarm, Detector};
 use crate::fleet::Fleet;
 use crate::reconcile;
@@ -89,7 +88,7 @@ pub async fn watch(fleet: Weak<Fleet>) {
         if !std::ptr::eq(due.0.as_ptr(), Arc::as_ptr(&state)) {
             due = (Arc::downgrade(&state), reconcile::next_deadline_ms(&state));
         }
-        let is_due = due.1.is_some_and(|deadline_ms| deadline_ms <= now_ms());
+        let is_due = due.1.is_some_and(|deadline_ms| deadline_ms <= fleet.now_ms());
         let is_idle = alarms.is_empty() && !is_due && fleet.liveness.news(&state).is_empty();
         if is_idle || writing.as_ref().is_some_and(|task| !task.is_finished()) {
             continue;

@@ -59,6 +59,11 @@ pub fn host_state(state: &mut State, node_id: u32, standing: Standing, now_ms: u
         return;
     }
     let is_news = live.state != standing.state;
+    let is_reachable = |state| matches!(state, HostState::Ready | HostState::ControlLost);
+    if matches!(live.state, HostState::Suspect | HostState::Dead) && is_reachable(standing.state) {
+        // 0 means that it always was.
+        live.reachable_since_ms = now_ms.max(1);
+    }
     (live.state, live.is_lost, live.reason) = (standing.state, standing.loss == Loss::Lost, standing.reason.clone());
     live.is_avoided = matches!(standing.state, HostState::Suspect | HostState::Dead);
     if node.loss != standing.loss {

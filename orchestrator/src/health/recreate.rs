@@ -5,10 +5,13 @@
 //! before. A replacement that did not help, because the container had not been healthy for a minute, doubles the wait up
 //! to a minute, as a crash loop does; one that was healthy for longer ends it, and so does half an hour without any.
 //!
+//! What was found while the container's host, or all its checkers, were cut off says nothing about the container: it is
+//! left alone until somebody who checks it has had the time to say otherwise.
+//!
 //! A quorum is counted when checkers would have noticed by then what befell the others at the same time: of two that
 //! fail together one is found first, and the other one must not count as healthy because of that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use remuda_api::health::Strategy;
@@ -16,7 +19,8 @@ use remuda_api::resource::{Availability, Health, HostState};
 use remuda_api::spec::RestartPolicy;
 use serde::{Deserialize, Serialize};
 
-use super::settled_ms;
+use super::evidence::{Finding, Outside};
+use super::{inside, settled_ms};
 use crate::state::{Container, Service, State, Verdict};
 
 /// Wait between two replacements in one service, milliseconds, when the one before helped.
@@ -80,14 +84,15 @@ pub(super) fn remember(state: &mut State, name: &str, now_ms: u64) {
 /// Of each service the container that is to be replaced next, and when (unix ms).
 fn candidates<'a>(state: &'a State, news: &'a BTreeMap<String, Verdict>) -> impl Iterator<Item = (String, u64)> {
     let is = |c: &Container, health| c.is_wanted() && c.is_running() && latest(news, c).health == health;
-    let mut worst: BTreeMap<u32, &Container> = BTreeMap::new();
+    let mut worst: BTreeMap<u32, (u64, &Container)> = BTreeMap::new();
     for container in state.containers.values().filter(|c| is(c, Health::Unhealthy) && is_replaceable(state, c)) {
-        let worst = worst.entry(container.service_id).or_insert(container);
-        if latest(news, container).since_ms < latest(news, worst).since_ms {
-            *worst = container;
+        let Some(sure_ms) = sure_ms(state, container, latest(news, container)) else { continue };
+        let worst = worst.entry(container.service_id).or_insert((sure_ms, container));
+        if sure_ms < worst.0 {
+            *worst = (sure_ms, container);
         }
     }
-    worst.into_iter().filter_map(move |(service_id, container)| {
+    worst.into_iter().filter_map(move |(service_id, (sure_ms, container))| {
         let service = state.services.get(&service_id).filter(|service| !service.removing)?;
         let healthy = || state.containers_of(service_id).filter(|c| is(c, Health::Healthy)).count();
         let due_ms = match (&service.spec.health_check, strategy(service)) {
@@ -96,7 +101,7 @@ fn candidates<'a>(state: &'a State, news: &'a BTreeMap<String, Verdict>) -> impl
             (Some(check), Strategy::RecreateOnQuorum { .. }) => settled_ms(check, latest(news, container)),
             (_, Strategy::Recreate | Strategy::RecreateOnQuorum { .. }) => 0,
         };
-        Some((container.name.clone(), due_ms.max(service.recreation.next_ms())))
+        Some((container.name.clone(), due_ms.max(sure_ms).max(service.recreation.next_ms())))
     })
 }
 
@@ -117,6 +122,19 @@ fn is_replaceable(state: &State, container: &Container) -> bool {
         node.is_some_and(|node| node.availability == Availability::Active)
     };
     state.host_state(container.node_id) == HostState::Ready && (container.pinned_node == 0 || is_active())
+}
+
+/// Since when an unhealthy container is known to be so (unix ms, may lie ahead): somebody could have said otherwise by
+/// then. None = nobody is there who could. Its health command needs nobody.
+fn sure_ms(state: &State, container: &Container, held: &Verdict) -> Option<u64> {
+    let service = state.services.get(&container.service_id)?;
+    match service.spec.health_check.as_ref().filter(|_| container.endpoint_id != 0) {
+        Some(check) if !matches!(inside(service, container), Finding::Fails(_)) => {
+            let outside = Outside::of(state, &BTreeSet::new(), container, check, held.since_ms);
+            outside.heard_ms.map(|heard_ms| heard_ms.max(held.since_ms))
+        }
+        _ => Some(held.since_ms),
+    }
 }
 
 fn latest<'a>(news: &'a BTreeMap<String, Verdict>, container: &'a Container) -> &'a Verdict {

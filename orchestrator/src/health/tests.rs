@@ -2,6 +2,7 @@
 
 mod checkers;
 mod recreate;
+mod returns;
 mod scenarios;
 mod verdicts;
 mod votes;

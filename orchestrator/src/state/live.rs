@@ -16,6 +16,9 @@ pub struct Live {
     pub is_lost: bool,
     /// New connections avoid it while a service has members elsewhere: it was found suspect or dead.
     pub is_avoided: bool,
+    /// When it was found reachable again, after it had been suspect or dead or this server had started (unix ms); 0 = it
+    /// always was. What was found of it, and by it, before then may mean its network and nothing else.
+    pub reachable_since_ms: u64,
     /// The last generation whose every step the host has done; 0 = none said.
     pub generation: u64,
     /// Steps that keep failing there, in words.

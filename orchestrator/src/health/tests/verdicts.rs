@@ -178,8 +178,13 @@ fn the_verdict_outlives_the_server_until_everybody_who_may_know_better_has_been_
     fleet.say(asked[2], "s-web-1", CheckOutcome::Failing, REFUSED);
     assert!(fleet.container("s-web-1").is_serving());
     fleet.say(asked[1], "s-web-1", CheckOutcome::Failing, REFUSED);
+    assert!(fleet.container("s-web-1").is_serving(), "what they have just seen is not known yet");
+    fleet.wait_ms(8_500);
     assert_eq!(fleet.health("s-web-1"), Health::Unhealthy);
     assert!(fleet.container("s-web-1").is_wanted(), "its own host is not back yet");
     fleet.send(fleet.container("s-web-1").node_id, vec![]);
+    fleet.wait_ms(8_499);
+    assert!(fleet.container("s-web-1").is_wanted());
+    fleet.wait_ms(1);
     assert!(!fleet.container("s-web-1").is_wanted());
 }
