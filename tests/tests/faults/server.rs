@@ -8,7 +8,7 @@ use remuda_lab::{process, wait_for};
 use remuda_tests::crowd::{Crowd, LINES, Member};
 use remuda_tests::figure;
 use remuda_tests::lookup::look_up;
-use remuda_tests::probe::{Connects, Datagrams, Flows, Names, ask_line};
+use remuda_tests::probe::{Connects, Datagrams, Flows, Names, Tally, ask_line};
 
 /// Long enough for every lease, cache and retry of ours; SCENARIOS.md's two minutes are `REMUDA_FAULTS_SERVER_AWAY_S=120`.
 const AWAY_S: u64 = 12;
@@ -25,18 +25,23 @@ fn e10_e11_without_the_server_everything_goes_on_and_its_return_restarts_nothing
     let names = Names::start("on h2", &client, "web", 20).unwrap();
     let address = SocketAddr::from((remote.ip, LINES));
     let flows = Flows::open("to an address", &client, address, 4).unwrap();
-    let by_address = Connects::start("by address", &client, &address.to_string(), 20).unwrap();
+    let routes = [
+        ("by address", &client, address),
+        ("by VIP", &client, crowd.vip()),
+        ("by published port", &outside, crowd.published("h2").unwrap()),
+    ];
+    let connects = routes.map(|(what, from, to)| Connects::start(what, from, &to.to_string(), 15).unwrap());
     let echoes = Datagrams::start("to an address", &client, address).unwrap();
     crowd.fleet.lab.kill("server").unwrap();
     super::pass(super::from_env("REMUDA_FAULTS_SERVER_AWAY_S", AWAY_S));
-    let calm = [flows.stop(), by_address.stop(), echoes.stop(), names.stop().tally()];
-    calm.iter().for_each(|tally| tally.assert_clean());
+    let mut calm: Vec<Tally> = connects.map(Connects::stop).into();
+    calm.extend([flows.stop(), echoes.stop(), names.stop().tally()]);
     figure::count("E10 failed look-ups and connections, server away", calm.iter().map(|t| t.failures.len()).sum());
+    calm.iter().for_each(Tally::assert_clean);
 
     let restarted = restart_by_agent(&crowd, &victim, &client);
     figure::seconds("E10 crashed container restarted by its agent", restarted);
-    let published = Connects::start("by published port", &outside, &crowd.published("h2").unwrap().to_string(), 20);
-    let by_vip = Connects::start("by VIP", &client, &crowd.vip().to_string(), 20).unwrap();
+    let connects = routes.map(|(what, from, to)| Connects::start(what, from, &to.to_string(), 15).unwrap());
 
     let begin = Instant::now();
     crowd.fleet.lab.start("server").unwrap();
@@ -53,8 +58,7 @@ fn e10_e11_without_the_server_everything_goes_on_and_its_return_restarts_nothing
             (running == 30).then_some(())
         })
         .unwrap();
-    published.unwrap().stop().assert_clean();
-    by_vip.stop().assert_clean();
+    connects.map(Connects::stop).iter().for_each(Tally::assert_clean);
     let mut after = crowd.pids().unwrap();
     assert_ne!(after.insert(victim.name.clone(), before[&victim.name]), Some(before[&victim.name]));
     assert_eq!(after, before, "a container was restarted, moved or doubled");
