@@ -71,6 +71,14 @@ impl Book {
         self.due.first().map(|(due_ms, _)| *due_ms)
     }
 
+    /// Takes back a check that could not be made here, as if it had not been begun: it is due again at its next time.
+    pub fn put_back(&mut self, begun: &Begun) {
+        let id = begun.check.endpoint_id;
+        if let Some(page) = self.pages.get(&id).filter(|page| page.serial == begun.serial) {
+            self.due.insert((page.due_ms, id));
+        }
+    }
+
     /// Takes a result; one of a check that ended or changed meanwhile counts for nothing. Returns whether the outcome
     /// changed. A check that took longer than its interval is due again at once.
     pub fn done(&mut self, begun: &Begun, result: Result<(), String>) -> bool {
@@ -140,6 +148,16 @@ mod tests {
         book.follow(NODE, &checks(&[7]), 0);
         let begun = book.begin(500).expect("it is due");
         book.done(&begun, Err("no answer within 1000 ms".into()));
+        assert!(book.begin(500 + 3000).is_some());
+    }
+
+    #[test]
+    fn one_that_could_not_be_made_counts_for_nothing_and_is_due_again() {
+        let mut book = Book::default();
+        book.follow(NODE, &checks(&[7]), 0);
+        let begun = book.begin(500).expect("it is due");
+        book.put_back(&begun);
+        assert_eq!(book.results()[&7].outcome(), CheckOutcome::Unknown);
         assert!(book.begin(500 + 3000).is_some());
     }
 

@@ -52,13 +52,16 @@ pub async fn run(mut shown: watch::Receiver<Arc<Shown>>, results: watch::Sender<
                     followed = Some(desired);
                 }
             }
-            Some((begun, result)) = probes.next() => {
-                let has_changed = book.done(&begun, result);
-                results.send_if_modified(|all| {
-                    all.extend(book.result(begun.check.endpoint_id).map(|result| (result.endpoint_id, result)));
-                    has_changed
-                });
-            }
+            Some((begun, result)) = probes.next() => match result {
+                None => book.put_back(&begun),
+                Some(result) => {
+                    let has_changed = book.done(&begun, result);
+                    results.send_if_modified(|all| {
+                        all.extend(book.result(begun.check.endpoint_id).map(|result| (result.endpoint_id, result)));
+                        has_changed
+                    });
+                }
+            },
             () = tokio::time::sleep_until(started + Duration::from_millis(next.unwrap_or_default())), if next.is_some() => {}
         }
     }

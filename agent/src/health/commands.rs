@@ -13,10 +13,10 @@ use super::kept;
 use super::patience::{Late, within};
 use super::rota::{Rota, Turn, Verdicts};
 use crate::reconcile::{Shown, now_ms as unix_ms};
-use crate::runtime::{ExecOutput, Runtimes};
+use crate::runtime::{ExecOutput, NotStarted, Runtimes};
 
-/// Commands under way at a time: each is processes of its own.
-const COMMANDS_MAX: usize = 16;
+/// Commands under way at a time, at most one of each unit: as many that hang must not delay the others' much.
+const COMMANDS_MAX: usize = 256;
 /// How much of a command's output is looked at for its last line, bytes.
 const OUTPUT_KEPT_BYTES: usize = 1 << 10;
 /// How much of its last line goes into a reason.
@@ -48,7 +48,8 @@ pub async fn run(
             });
         }
         let next = rota.next_ms().filter(|_| turns.len() < COMMANDS_MAX);
-        let has_news = tokio::select! {
+        // Whether a verdict came, went or changed; None: nothing was heard.
+        let news = tokio::select! {
             changed = shown.changed() => {
                 if changed.is_err() {
                     return;
@@ -57,26 +58,36 @@ pub async fn run(
                 match &now.desired {
                     Some(desired) if now.is_observed => {
                         let known = verdicts.borrow().clone();
-                        rota.follow(&desired.units, &now.observed.units, &known, now_ms(), unix_ms())
+                        Some(rota.follow(&desired.units, &now.observed.units, &known, now_ms(), unix_ms()))
                     }
-                    _ => false,
+                    _ => None,
                 }
             }
-            Some((turn, result)) = turns.next() => rota.done(&turn, result, now_ms()),
-            () = tokio::time::sleep_until(started + Duration::from_millis(next.unwrap_or(base_ms) - base_ms)), if next.is_some() => false,
+            Some((turn, result)) = turns.next() => match result {
+                Some(result) => Some(rota.done(&turn, result, now_ms())),
+                None => {
+                    rota.put_back(&turn, now_ms());
+                    None
+                }
+            },
+            () = tokio::time::sleep_until(started + Duration::from_millis(next.unwrap_or(base_ms) - base_ms)), if next.is_some() => None,
         };
-        if has_news {
-            let now = rota.verdicts();
-            if let Err(error) = kept::save(&data_dir, &now) {
-                tracing::warn!("remember how units are in {}: {error}", data_dir.display());
-            }
-            verdicts.send_replace(now);
+        let Some(has_changed) = news else { continue };
+        let now = rota.verdicts();
+        if has_changed && let Err(error) = kept::save(&data_dir, &now) {
+            tracing::warn!("remember how units are in {}: {error}", data_dir.display());
         }
+        // A reason alone wakes nobody; it is seen at the next look.
+        verdicts.send_if_modified(|all| {
+            *all = now;
+            has_changed
+        });
     }
 }
 
-/// Runs the command in the unit. Errors with the reason in words. What still runs when its time is over is killed.
-async fn take(runtimes: &Runtimes, turn: &Turn) -> Result<(), String> {
+/// Runs the command in the unit. Errors with the reason in words; None if nobody could be asked, which says nothing
+/// about the unit. What still runs when its time is over is killed.
+async fn take(runtimes: &Runtimes, turn: &Turn) -> Option<Result<(), String>> {
     let mut output = Vec::new();
     let limit = Duration::from_millis(turn.timeout_ms);
     let mut ended = within(limit, execute(runtimes, turn, &mut output)).await;
@@ -85,21 +96,24 @@ async fn take(runtimes: &Runtimes, turn: &Turn) -> Result<(), String> {
         ended = within(limit, execute(runtimes, turn, &mut output)).await;
     }
     let what = match ended {
-        Ok(Ok(0)) => return Ok(()),
+        Ok(Ok(0)) => return Some(Ok(())),
         Ok(Ok(code)) => format!("exited with code {code}"),
-        Ok(Err(reason)) => reason,
+        Ok(Err(NotStarted::Refused(reason))) => reason,
+        Ok(Err(NotStarted::NotAsked(reason))) => {
+            tracing::debug!(unit = turn.unit, reason, "the health command could not be run");
+            return None;
+        }
         Err(_) => format!("no answer within {} ms", turn.timeout_ms),
     };
-    Err(match last_line(&output) {
+    Some(Err(match last_line(&output) {
         line if line.is_empty() => what,
         line => format!("{what}: {line}"),
-    })
+    }))
 }
 
-async fn execute(runtimes: &Runtimes, turn: &Turn, output: &mut Vec<u8>) -> Result<i32, String> {
-    let session = runtimes.check(&turn.unit, &turn.argv).await;
-    let mut session = session.map_err(|error| error.reason().to_owned())?;
-    while let Some(piece) = session.output.recv().await {
+async fn execute(runtimes: &Runtimes, turn: &Turn, output: &mut Vec<u8>) -> Result<i32, NotStarted> {
+    let mut pieces = runtimes.check(&turn.unit, &turn.argv).await?;
+    while let Some(piece) = pieces.recv().await {
         match piece {
             ExecOutput::Stdout(bytes) | ExecOutput::Stderr(bytes) => {
                 output.extend_from_slice(&bytes);
@@ -108,7 +122,7 @@ async fn execute(runtimes: &Runtimes, turn: &Turn, output: &mut Vec<u8>) -> Resu
             ExecOutput::Exited(code) => return Ok(code),
         }
     }
-    Err("it ended without a code".into())
+    Err(NotStarted::NotAsked("it ended without a code".into()))
 }
 
 fn last_line(output: &[u8]) -> String {
@@ -126,5 +140,14 @@ mod tests {
         assert_eq!(last_line(b"one\ncannot reach the database\n\n  \n"), "cannot reach the database");
         assert_eq!(last_line(b""), "");
         assert_eq!(last_line(&[b'x'; 900]).len(), REASON_MAX_CHARS);
+    }
+
+    #[tokio::test]
+    async fn a_holder_that_does_not_answer_says_nothing_about_its_unit() {
+        let dir = std::env::temp_dir().join(format!("remuda-commands-{}", std::process::id()));
+        let runtimes = Runtimes::with_program(&dir, "/bin/false".as_ref()).await.expect("a data directory");
+        let turn = Turn::new("shop-web-1", &["true".to_owned()]);
+        assert_eq!(take(&runtimes, &turn).await, None);
+        std::fs::remove_dir_all(&dir).expect("it was there");
     }
 }

@@ -1,5 +1,6 @@
 //! One check: a connection, and with a request line the status it is answered with.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,18 +14,35 @@ use crate::runtime::hold::words;
 const STATUS_MAX_BYTES: usize = 4 << 10;
 
 /// Connects to the container from this host's own namespace, so over the overlay by `remuda0`. Errors with the reason
-/// in words.
-pub(super) async fn probe(check: &Check) -> Result<(), String> {
+/// in words; None if this host could not even ask, which says nothing about the container.
+pub(super) async fn probe(check: &Check) -> Option<Result<(), String>> {
     let limit = Duration::from_millis(check.timeout_ms);
     let mut answer = within(limit, ask(check)).await;
     if answer == Err(Late::WeSlept) {
         answer = within(limit, ask(check)).await;
     }
-    answer.unwrap_or_else(|_| Err(format!("no answer within {} ms", check.timeout_ms)))
+    answer.unwrap_or_else(|_| Some(Err(format!("no answer within {} ms", check.timeout_ms))))
 }
 
-async fn ask(check: &Check) -> Result<(), String> {
-    let mut stream = TcpStream::connect(check.target).await.map_err(|error| words("connect", error))?;
+async fn ask(check: &Check) -> Option<Result<(), String>> {
+    match TcpStream::connect(check.target).await {
+        Ok(stream) => Some(talk(stream, check).await),
+        Err(error) if is_ours(&error) => {
+            tracing::debug!(target_address = %check.target, %error, "the check could not be made");
+            None
+        }
+        Err(error) => Some(Err(words("connect", error))),
+    }
+}
+
+/// Whether it was this host that could not: no descriptors, ports, memory, or no way out while `remuda0` is made anew.
+fn is_ours(error: &io::Error) -> bool {
+    use libc::{EADDRNOTAVAIL, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, ENOBUFS, ENOMEM};
+    let ours = [EADDRNOTAVAIL, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, ENOBUFS, ENOMEM];
+    error.raw_os_error().is_some_and(|code| ours.contains(&code))
+}
+
+async fn talk(mut stream: TcpStream, check: &Check) -> Result<(), String> {
     let Some(line) = &check.request_line else { return Ok(()) };
     let request = format!("{line}\r\nHost: {}\r\nUser-Agent: remuda-health\r\nConnection: close\r\n\r\n", check.target);
     stream.write_all(request.as_bytes()).await.map_err(|error| words("send the request", error))?;
@@ -67,8 +85,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(u16, String)>, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::net::SocketAddrV4;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
     use tokio::net::TcpListener;
 
@@ -96,8 +113,18 @@ mod tests {
 
     async fn outcome(target: SocketAddrV4, request_line: Option<&str>) -> Result<(), String> {
         let request_line = request_line.map(str::to_owned);
+        made(target, request_line).await.expect("this host can ask")
+    }
+
+    async fn made(target: SocketAddrV4, request_line: Option<String>) -> Option<Result<(), String>> {
         probe(&Check { endpoint_id: 7, target, request_line, interval_ms: 1000, timeout_ms: 300, rise: 1, fall: 1 })
             .await
+    }
+
+    #[tokio::test]
+    async fn a_host_without_a_way_to_the_container_says_nothing_about_it() {
+        // TCP refuses it with ENETUNREACH, whatever routes there are.
+        assert_eq!(made(SocketAddrV4::new(Ipv4Addr::BROADCAST, 80), None).await, None);
     }
 
     #[tokio::test]

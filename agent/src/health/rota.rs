@@ -51,6 +51,14 @@ pub struct Turn {
     serial: u64,
 }
 
+#[cfg(test)]
+impl Turn {
+    /// One of a unit that nobody follows.
+    pub fn new(unit: &str, argv: &[String]) -> Turn {
+        Turn { unit: unit.into(), argv: argv.to_vec(), timeout_ms: 5000, began_ms: 0, serial: 0 }
+    }
+}
+
 impl Rota {
     /// Goes by these units from now on. One that was started again starts afresh; one that is `known` goes on.
     /// `unix_ms` is now on the clock by which starts are dated. Returns whether any verdict came or went.
@@ -125,8 +133,16 @@ impl Rota {
         self.pages.values().filter_map(|page| page.due_ms).min()
     }
 
+    /// Takes back a turn that came to nothing, as if it had not been: the unit has its next one as after any other.
+    pub fn put_back(&mut self, turn: &Turn, now_ms: u64) {
+        let Some(page) = self.pages.get_mut(&turn.unit).filter(|page| page.serial == turn.serial) else { return };
+        let Some(command) = &page.command else { return };
+        let wait_ms = page.streak.wait_ms(command, now_ms.saturating_sub(page.start_ms));
+        page.due_ms = Some(now_ms.saturating_add(wait_ms));
+    }
+
     /// Takes a result; one of a unit that ended or was started again meanwhile counts for nothing. Returns whether the
-    /// unit's health changed.
+    /// unit's verdict changed.
     pub fn done(&mut self, turn: &Turn, result: Result<(), String>, now_ms: u64) -> bool {
         let Some(page) = self.pages.get_mut(&turn.unit).filter(|page| page.serial == turn.serial) else { return false };
         let Some(command) = &page.command else { return false };
@@ -240,6 +256,15 @@ mod tests {
         let turn = rota.begin(61_000).expect("its turn");
         rota.done(&turn, Err("exited with code 1".into()), 61_000);
         assert_eq!(health(&rota), Some(Verdict::Unhealthy));
+    }
+
+    #[test]
+    fn a_turn_that_came_to_nothing_counts_for_nothing_and_the_next_one_comes() {
+        let mut rota = Rota::default();
+        rota.follow(&wanted(), &running(UNIX_MS), &Verdicts::new(), 0, UNIX_MS);
+        let turn = rota.begin(INTERVAL_MS).expect("its turn");
+        rota.put_back(&turn, 2500);
+        assert_eq!((rota.next_ms(), health(&rota)), (Some(2500 + INTERVAL_MS), Some(Verdict::Initializing)));
     }
 
     #[test]

@@ -19,20 +19,20 @@ impl Streak {
     }
 
     /// Takes the result of a command begun `since_start_ms` after the unit was started. Within the start period,
-    /// failures before the first pass count for nothing. Returns whether the health changed.
+    /// failures before the first pass count for nothing. Returns whether the verdict changed; a new reason alone is no news.
     pub fn note(&mut self, command: &HealthCommand, since_start_ms: u64, result: Result<(), String>) -> bool {
-        let before = self.health.clone();
+        let before = self.health.verdict;
         match result {
             Ok(()) => *self = Streak::from(Health { verdict: Verdict::Healthy, reason: String::new() }),
             Err(_) if self.is_starting(command, since_start_ms) => {}
             Err(reason) => {
                 self.failures = self.failures.saturating_add(1);
-                if self.failures >= command.retries.max(1) || before.verdict == Verdict::Unhealthy {
+                if self.failures >= command.retries.max(1) || before == Verdict::Unhealthy {
                     self.health = Health { verdict: Verdict::Unhealthy, reason };
                 }
             }
         }
-        self.health != before
+        self.health.verdict != before
     }
 
     /// From the start, or from the end of one command, to the begin of the next.
@@ -92,9 +92,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unhealthy_one_is_told_with_its_last_reason() {
+    fn an_unhealthy_one_has_its_last_reason_and_that_alone_is_no_news() {
         let mut streak = Streak::from(Health { verdict: Verdict::Unhealthy, reason: "exited with code 1".into() });
-        assert!(streak.note(&command(), 20_000, Err("no answer within 5 ms".into())));
+        assert!(!streak.note(&command(), 20_000, Err("no answer within 5 ms".into())));
         assert_eq!(streak.health.reason, "no answer within 5 ms");
     }
 }

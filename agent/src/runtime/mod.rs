@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use self::holder::Holder;
 pub use self::logs::{LogChunk, Stream};
 use self::protocol::{Answer, Request, State, file};
-pub use self::session::{ExecInput, ExecOutput, ExecSession};
+pub use self::session::{ExecInput, ExecOutput, ExecSession, NotStarted};
 use crate::action::{Action, UnitSpec};
 use crate::observed::{Health, Unit};
 
@@ -121,13 +121,14 @@ impl Runtimes {
         terminal: Option<(u16, u16)>,
     ) -> Result<ExecSession, RuntimeError> {
         let holder = Holder::at(&self.dir(name)?);
-        session::open(&holder, argv, terminal, false).await.map_err(|reason| RuntimeError::new(name, reason))
+        session::open(&holder, argv, terminal, false).await.map_err(|error| RuntimeError::new(name, error.reason()))
     }
 
-    /// ... and kills it with all it started when the session is dropped: for commands nobody waits for any more.
-    pub async fn check(&self, name: &str, argv: &[String]) -> Result<ExecSession, RuntimeError> {
-        let holder = Holder::at(&self.dir(name)?);
-        session::open(&holder, argv, None, true).await.map_err(|reason| RuntimeError::new(name, reason))
+    /// ... without input, and kills it with all it started when its output is dropped or the command ends: for health.
+    pub async fn check(&self, name: &str, argv: &[String]) -> Result<mpsc::Receiver<ExecOutput>, NotStarted> {
+        let dir = self.dir(name).map_err(|error| NotStarted::NotAsked(error.reason))?;
+        let ExecSession { output, .. } = session::open(&Holder::at(&dir), argv, None, true).await?;
+        Ok(output)
     }
 
     async fn create(&self, spec: &UnitSpec) -> Result<(), RuntimeError> {

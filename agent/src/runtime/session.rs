@@ -2,13 +2,16 @@
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
+use futures::future::join_all;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::descriptor::watched;
 use super::holder::Holder;
@@ -17,6 +20,10 @@ use super::protocol::{Answer, Request};
 /// Pieces on their way in either direction; a slow side makes the other wait.
 const PIECES_IN_FLIGHT: usize = 16;
 const PIECE_MAX_BYTES: usize = 16 << 10;
+/// What a command that has ended left running may still say in this time; it may hold the output open for ever.
+const LINGER: Duration = Duration::from_millis(500);
+/// The most a pipe holds: what the command itself wrote is among it.
+const PIPE_MAX_BYTES: usize = 64 << 10;
 
 /// A running command. Dropping it hangs the command up.
 pub struct ExecSession {
@@ -43,22 +50,41 @@ pub enum ExecOutput {
     Exited(i32),
 }
 
-/// Asks the holder to run `argv`. Errors with its words if the command cannot be started.
+/// Why a command was not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    /// The unit does not run, or cannot run it: the holder's words.
+    Refused(String),
+    /// The holder could not be asked; how the unit is, is not known.
+    NotAsked(String),
+}
+
+impl NotStarted {
+    /// Either way in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            NotStarted::Refused(reason) | NotStarted::NotAsked(reason) => reason,
+        }
+    }
+}
+
+/// Asks the holder to run `argv`.
 pub(super) async fn open(
     holder: &Holder,
     argv: &[String],
     terminal: Option<(u16, u16)>,
     kill_on_close: bool,
-) -> Result<ExecSession, String> {
-    let does_not_answer = |e: io::Error| format!("its holder does not answer: {e}");
+) -> Result<ExecSession, NotStarted> {
+    let does_not_answer = |e: io::Error| NotStarted::NotAsked(format!("its holder does not answer: {e}"));
     let mut stream = holder.connect().await.map_err(does_not_answer)?;
     send(&stream, &Request::Exec { argv: argv.to_vec(), terminal, kill_on_close }).await.map_err(does_not_answer)?;
     let mut lines = Lines::default();
     let (answer, descriptors) = lines.next(&mut stream).await.map_err(does_not_answer)?;
     match answer {
-        Answer::Exec => run(stream, lines, descriptors).map_err(|e| format!("read the command's streams: {e}")),
-        Answer::Refused { reason } => Err(reason),
-        other => Err(format!("its holder answered {other:?}")),
+        Answer::Exec => run(stream, lines, descriptors)
+            .map_err(|e| NotStarted::NotAsked(format!("read the command's streams: {e}"))),
+        Answer::Refused { reason } => Err(NotStarted::Refused(reason)),
+        other => Err(NotStarted::NotAsked(format!("its holder answered {other:?}"))),
     }
 }
 
@@ -67,29 +93,36 @@ fn run(stream: UnixStream, lines: Lines, descriptors: Vec<OwnedFd>) -> io::Resul
     let (outputs, output) = mpsc::channel(PIECES_IN_FLIGHT);
     let mut descriptors = descriptors.into_iter();
     let first = descriptors.next().ok_or_else(|| io::Error::other("the holder sent no descriptor"))?;
-    let readers = match (descriptors.next(), descriptors.next()) {
+    let (live, over) = watch::channel(());
+    let (writer, readers) = match (descriptors.next(), descriptors.next()) {
         (Some(stdout), Some(stderr)) => {
-            tokio::spawn(feed(pipe(first)?, inputs, false));
-            vec![
-                tokio::spawn(drain(pipe(stdout)?, outputs.clone(), ExecOutput::Stdout)),
-                tokio::spawn(drain(pipe(stderr)?, outputs.clone(), ExecOutput::Stderr)),
-            ]
+            let (stdin, stdout, stderr) = (pipe(first)?, pipe(stdout)?, pipe(stderr)?);
+            let stdout = drain(stdout, outputs.clone(), over.clone(), ExecOutput::Stdout);
+            let stderr = drain(stderr, outputs.clone(), over, ExecOutput::Stderr);
+            (tokio::spawn(feed(stdin, inputs, false)), vec![tokio::spawn(stdout), tokio::spawn(stderr)])
         }
         _ => {
-            let copy = first.try_clone()?;
-            tokio::spawn(feed(pipe(first)?, inputs, true));
-            vec![tokio::spawn(drain(pipe(copy)?, outputs.clone(), ExecOutput::Stdout))]
+            let (terminal, copy) = (pipe(first.try_clone()?)?, pipe(first)?);
+            let reader = drain(copy, outputs.clone(), over, ExecOutput::Stdout);
+            (tokio::spawn(feed(terminal, inputs, true)), vec![tokio::spawn(reader)])
         }
     };
-    tokio::spawn(finish(stream, lines, readers, outputs));
+    let finish = finish(stream, lines, readers, live, outputs);
+    tokio::spawn(async move {
+        finish.await;
+        // It may wait for somebody to read what nobody will.
+        writer.abort();
+    });
     Ok(ExecSession { input, output })
 }
 
-/// The code comes last: after all output. A reader who is gone closes the connection, which hangs the command up.
+/// The code comes last: after all output of the command. A reader who is gone closes the connection, which hangs the
+/// command up. Dropping `live` tells the readers to take what is there and end.
 async fn finish(
     mut stream: UnixStream,
     mut lines: Lines,
-    readers: Vec<tokio::task::JoinHandle<()>>,
+    mut readers: Vec<JoinHandle<()>>,
+    live: watch::Sender<()>,
     outputs: mpsc::Sender<ExecOutput>,
 ) {
     let code = tokio::select! {
@@ -100,8 +133,9 @@ async fn finish(
             _ => 137,
         },
     };
-    for reader in readers {
-        let _ = reader.await;
+    if tokio::time::timeout(LINGER, join_all(&mut readers)).await.is_err() {
+        drop(live);
+        join_all(readers.iter_mut().filter(|reader| !reader.is_finished())).await;
     }
     let _ = outputs.send(ExecOutput::Exited(code)).await;
 }
@@ -137,16 +171,32 @@ fn resize(terminal: &AsyncFd<OwnedFd>, rows: u16, columns: u16) -> io::Result<()
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-async fn drain(pipe: AsyncFd<OwnedFd>, outputs: mpsc::Sender<ExecOutput>, kind: fn(Vec<u8>) -> ExecOutput) {
+/// Reads until the end, until nobody wants it any more, or until it is `over`: then what is in the pipe and no more.
+async fn drain(
+    pipe: AsyncFd<OwnedFd>,
+    outputs: mpsc::Sender<ExecOutput>,
+    mut over: watch::Receiver<()>,
+    kind: fn(Vec<u8>) -> ExecOutput,
+) {
     let mut buffer = vec![0; PIECE_MAX_BYTES];
     loop {
-        // A terminal whose other side closed says EIO: the end, like 0.
-        let Ok(count @ 1..) = pipe.async_io(Interest::READABLE, |fd| Ok(nix::unistd::read(fd, &mut buffer)?)).await
-        else {
-            return;
+        let read = tokio::select! {
+            biased;
+            () = outputs.closed() => return,
+            _ = over.changed() => break,
+            read = pipe.async_io(Interest::READABLE, |fd| Ok(nix::unistd::read(fd, &mut buffer)?)) => read,
         };
-        let piece = buffer.get(..count).unwrap_or_default().to_vec();
-        if outputs.send(kind(piece)).await.is_err() {
+        // A terminal whose other side closed says EIO: the end, like 0.
+        let Ok(count @ 1..) = read else { return };
+        if outputs.send(kind(buffer.get(..count).unwrap_or_default().to_vec())).await.is_err() {
+            return;
+        }
+    }
+    let mut left_bytes = PIPE_MAX_BYTES;
+    while left_bytes > 0 {
+        let Ok(count @ 1..) = nix::unistd::read(pipe.get_ref(), &mut buffer) else { return };
+        left_bytes = left_bytes.saturating_sub(count);
+        if outputs.send(kind(buffer.get(..count).unwrap_or_default().to_vec())).await.is_err() {
             return;
         }
     }

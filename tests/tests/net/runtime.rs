@@ -8,6 +8,7 @@ use remuda_agent::action::{Action, UnitSpec};
 use remuda_agent::observed::{Unit, UnitState};
 use remuda_agent::runtime::{ExecInput, ExecOutput, Runtimes, Stream};
 use remuda_lab::process;
+use tokio::sync::mpsc;
 
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -220,7 +221,6 @@ async fn a_command_runs_inside_the_unit_with_and_without_a_terminal() -> Result<
     let host = Host::new("exec")?;
     let runtimes = host.runtimes().await?;
     run(&runtimes, spec("web-1", &["sleep", "1000"])).await?;
-    let words = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
     let (out, code) = talk(&runtimes, &words(&["cat"]), None, b"abc\n").await?;
     assert_eq!((out.as_str(), code), ("abc\n", 0));
     let (out, code) =
@@ -238,11 +238,65 @@ async fn talk(
     terminal: Option<(u16, u16)>,
     input: &[u8],
 ) -> Result<(String, i32)> {
-    let mut session = runtimes.exec("web-1", argv, terminal).await?;
+    let session = runtimes.exec("web-1", argv, terminal).await?;
     session.input.send(ExecInput::Bytes(input.to_vec())).await?;
     session.input.send(ExecInput::End).await?;
+    collected(session.output).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_health_command_that_leaves_a_child_behind_is_answered_and_nothing_of_it_stays_in_the_agent() -> Result<()> {
+    let host = Host::new("left")?;
+    let runtimes = host.runtimes().await?;
+    run(&runtimes, spec("web-1", &["sleep", "1000"])).await?;
+    let before = tasks();
+    assert_eq!(checked(&runtimes, "cat").await?, (String::new(), 0), "its input is at its end");
+    assert_eq!(checked(&runtimes, "sleep 1000 & echo fine").await?, ("fine\n".into(), 0));
+    // In a session of its own it outlives the command, and holds its output open.
+    let outlives = "setsid sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; echo fine; exit 3";
+    assert_eq!(checked(&runtimes, outlives).await?, ("fine\n".into(), 3));
+    let talks_on = "setsid yes & until grep -q yes /proc/$!/comm; do :; done; exit 4";
+    assert_eq!(checked(&runtimes, talks_on).await?.1, 4);
+    // Nobody waits for its end.
+    let hung = words(&[
+        "sh",
+        "-c",
+        "setsid sleep 2000 & until grep -q sleep /proc/$!/comm; do :; done; echo ready; sleep 2000",
+    ]);
+    let mut hung = runtimes.check("web-1", &hung).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    hung.recv().await.context("it ended")?;
+    drop(hung);
+    let are_gone = async {
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(LIMIT, are_gone).await;
+    assert!(in_time.is_ok(), "{} tasks more than before", tasks() - before);
+    let sleepers =
+        checked(&runtimes, "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o '[s]leep 1000' | wc -l").await?;
+    assert_eq!(sleepers, ("2\n".into(), 0), "the unit's own and the one in a session of its own");
+    Ok(())
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| word.to_string()).collect()
+}
+
+/// Of the runtime of this test alone.
+fn tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+/// Output and code of a health command.
+async fn checked(runtimes: &Runtimes, script: &str) -> Result<(String, i32)> {
+    let pieces = runtimes.check("web-1", &words(&["sh", "-c", script])).await;
+    collected(pieces.map_err(|error| anyhow::anyhow!("{error:?}"))?).await
+}
+
+async fn collected(mut pieces: mpsc::Receiver<ExecOutput>) -> Result<(String, i32)> {
     let mut out = Vec::new();
-    while let Some(piece) = tokio::time::timeout(LIMIT, session.output.recv()).await? {
+    while let Some(piece) = tokio::time::timeout(LIMIT, pieces.recv()).await? {
         match piece {
             ExecOutput::Stdout(bytes) | ExecOutput::Stderr(bytes) => out.extend(bytes),
             ExecOutput::Exited(code) => return Ok((String::from_utf8_lossy(&out).into_owned(), code)),

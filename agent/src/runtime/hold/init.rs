@@ -9,7 +9,8 @@ use nix::unistd::Pid;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hangup {
     IsPassedOn,
-    /// Nobody waits for the workload any more: it is killed, and so is everything in its session's first group.
+    /// Nobody waits for the workload any more: it is killed, and so is everything in its session's first group, which
+    /// does not outlive the workload either.
     Kills,
 }
 
@@ -21,6 +22,11 @@ pub(super) fn wait_for(workload: Pid, hangup: Hangup) -> i32 {
         match signals.wait() {
             Ok(Signal::SIGCHLD) => {
                 if let Some(code) = reap(workload) {
+                    if hangup == Hangup::Kills {
+                        // What it left behind in its group; that number is not given to another while one is left, and
+                        // not so soon if none is.
+                        let _ = kill(Pid::from_raw(-workload.as_raw()), Signal::SIGKILL);
+                    }
                     return code;
                 }
             }
