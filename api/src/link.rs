@@ -95,7 +95,7 @@ pub struct Credentials {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AssignRequest {
-    /// Generation held from an earlier connection; 0 = none, send all.
+    /// Generation this host goes by; 0 = none. A server whose store never reached it is a copy from before, and says so.
     #[prost(uint64, tag = "1")]
     pub held_generation: u64,
     #[prost(message, optional, tag = "2")]

@@ -98,12 +98,15 @@ impl AgentLink for Link {
 
     async fn assign(&self, request: Request<AssignRequest>) -> Result<Response<Self::AssignStream>, Status> {
         let node_id = self.authorise(&request)?;
-        let facts = request.into_inner().facts;
+        let AssignRequest { held_generation, facts } = request.into_inner();
         let connected = self.fleet.change(move |state, now_ms| {
-            report::connected(state, node_id, facts.as_ref(), now_ms);
-            Ok::<(), Refusal>(())
+            report::connected(state, node_id, facts.as_ref(), held_generation, now_ms);
+            Ok::<u64, Refusal>(state.nodes.get(&node_id).map_or(0, |node| node.ahead_generation))
         });
-        connected.await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let (ahead, _) = connected.await.map_err(|error| Status::unavailable(error.to_string()))?;
+        if ahead != 0 {
+            return Err(Status::failed_precondition(report::RolledBack(ahead).to_string()));
+        }
         let (updates, stream) = mpsc::channel(1);
         tokio::spawn(send_assignments(self.fleet.clone(), node_id, updates));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))

@@ -69,7 +69,8 @@ impl Candidate {
         Candidate {
             node_id: node.id,
             name: node.name.clone(),
-            state,
+            // What is placed there, it would not be told.
+            state: if node.ahead_generation == 0 { state } else { HostState::Joining },
             availability: node.availability,
             labels: node.labels.clone(),
             cpu_milli: node.facts.cpu_milli,

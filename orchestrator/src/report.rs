@@ -207,13 +207,30 @@ fn update_host(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
     }
 }
 
-/// A host that connected: known to be there, not yet to have applied anything.
-pub fn connected(state: &mut State, node_id: u32, facts: Option<&HostFacts>, now_ms: u64) {
+/// A host that connected: known to be there, not yet to have applied anything. `held_generation`: what it goes by;
+/// one that this store never reached means that the store is a copy from before, and the host is told nothing more.
+pub fn connected(state: &mut State, node_id: u32, facts: Option<&HostFacts>, held_generation: u64, now_ms: u64) {
     if let Some(facts) = facts {
         update_facts(state, node_id, facts, now_ms);
     }
     state.live.entry(node_id).or_default();
+    // Inside a change `revision` is the one to come.
+    let is_ahead = held_generation >= state.revision;
+    let Some(node) = state.nodes.get_mut(&node_id) else { return };
+    if is_ahead && node.ahead_generation == 0 {
+        Arc::make_mut(node).ahead_generation = held_generation;
+        let (name, why) = (node.name.clone(), RolledBack(held_generation).to_string());
+        state.record(now_ms, "store-rolled-back", name, why);
+    }
 }
+
+/// A host goes by a generation that this server's store never reached. Remembered, as the store soon counts further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the server's assignment is older than the one held, generation {0}: its store is a copy from before, and this host \
+     goes on with what it has. Put the newest store back, or give this host up: `remuda leave` on it, and join again"
+)]
+pub struct RolledBack(pub u64);
 
 fn shorten(text: &str) -> String {
     clip(text, TEXT_MAX_BYTES)

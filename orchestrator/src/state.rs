@@ -112,6 +112,9 @@ pub struct Node {
     /// Hex SHA-256 of the public keys its certificate may carry: the current one, and the one before a renewal.
     pub keys: Vec<String>,
     pub created_ms: u64,
+    /// The generation it goes by, if this store never reached it: the store is a copy from before, and the host is told
+    /// nothing more. 0 = all is well.
+    pub ahead_generation: u64,
     /// Containers that were placed elsewhere while it was lost; it may still run them.
     pub leftovers: Vec<Leftover>,
     /// Kept so that a restarted server neither moves what the brake holds nor counts old losses as new ones.

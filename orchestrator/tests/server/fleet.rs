@@ -263,3 +263,23 @@ async fn a_host_takes_a_second_block_when_the_first_is_full() {
     assert_eq!(ips.len(), 100);
     assert_eq!(fleet.api.hosts().await[0].labels["zone"], "a");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_an_older_store_tells_a_host_nothing_however_far_it_counts_on() {
+    let fleet = Fleet::start().await;
+    let identity = fleet.join(&fleet.token(), facts()).await.expect("joins");
+    let ask = async |held_generation| {
+        let mut client = fleet.client(&identity).await;
+        let request = remuda_api::link::AssignRequest { held_generation, facts: None };
+        crate::common::server_stream::<_, remuda_api::link::Update>(&mut client, "Assign", request).await
+    };
+    for held in [1_000, 0] {
+        let refused = ask(held).await.err().expect("refused");
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+        assert!(refused.message().contains("older than the one held, generation 1000"), "{}", refused.message());
+    }
+    let events = fleet.api.get::<Vec<remuda_api::resource::Event>>("/v1/events").await;
+    assert_eq!(events.iter().filter(|event| event.kind == "store-rolled-back").count(), 1, "said once");
+    fleet.api.up("shop", json!({"web": web(1)})).await;
+    assert_eq!(fleet.api.containers().await[0].state, ContainerState::Pending, "nothing is placed there");
+}
