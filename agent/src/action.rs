@@ -193,7 +193,13 @@ pub struct Frontend {
     /// Backend ids, sorted, that keep the flows from outside they have and get no new ones. Always empty for a VIP:
     /// connections from inside stay with the backend they were made to.
     pub draining: Vec<u32>,
+    /// Those of `backends` and `draining`, sorted, whose host is dead: the ring remembers them, but no packet is handed
+    /// to them on the chance that its flow is theirs. Always empty for a VIP.
+    pub silent: Vec<u32>,
 }
+
+/// Marks the id of a frontend that exists on one host only; the rest is protocol and port.
+pub(crate) const HOST_PORT_ID: u32 = 1 << 31;
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -189,6 +189,10 @@ pub struct Endpoint {
     pub draining: bool,
     #[prost(bool, tag = "8")]
     pub host_network: bool,
+    /// Its host is dead, so nothing handed to it comes back: hosts go on remembering it, but hand it no packet of a
+    /// flow they do not know. True of every endpoint of a host found dead; one that is only suspect is not silent.
+    #[prost(bool, tag = "9")]
+    pub silent: bool,
 }
 
 /// A container this host runs.

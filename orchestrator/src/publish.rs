@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use remuda_api::assignment::{
     Assignment, Attachment, Container, Endpoint, Environment, Fleet, Node, Service, ServicePort,
 };
+use remuda_api::resource::HostState;
 use remuda_api::spec::{EndpointMode, NetworkMode, NetworkSpec, PortSpec, PublishMode, RestartPolicy, ServiceSpec};
 
 use crate::health::Checks;
@@ -163,7 +164,7 @@ fn reachable_services(state: &State) -> BTreeSet<u32> {
 }
 
 /// As others see it. While its host is suspect it is avoided if its service has members elsewhere, and keeps its flows;
-/// when its host is lost it is gone. One that is unhealthy, or on its way out, keeps the flows it has.
+/// when its host is lost it is gone. While its host is dead and not lost (the brake holds) it is silent. One that is unhealthy, or on its way out, keeps the flows it has.
 fn endpoint(state: &State, container: &state::Container, reachable: &BTreeSet<u32>) -> Option<Endpoint> {
     if container.node_id == 0 || container.endpoint_id == 0 {
         return None;
@@ -184,6 +185,7 @@ fn endpoint(state: &State, container: &state::Container, reachable: &BTreeSet<u3
         serving,
         draining: !serving && !is_lost && container.is_alive(),
         host_network: container.ip.is_none(),
+        silent: state.host_state(container.node_id) == HostState::Dead,
     })
 }
 

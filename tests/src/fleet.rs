@@ -121,6 +121,7 @@ impl Fleet {
             serving: wanted.service_id != 0 && !wanted.draining,
             draining: wanted.draining,
             host_network: wanted.host_network,
+            ..Endpoint::default()
         }
     }
 

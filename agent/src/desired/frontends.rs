@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use remuda_api::assignment::{Assignment, Container, Service, ServicePort};
+use remuda_api::assignment::{Assignment, Container, Endpoint, Service, ServicePort};
 
 use super::CheckedNode;
 use super::check::Checker;
-use crate::action::{Backend, Frontend, FrontendKey};
-
-/// Marks the id of a frontend that exists on this host only; the rest is protocol and port.
-const HOST_PORT_ID: u32 = 1 << 31;
+use crate::action::{Backend, Frontend, FrontendKey, HOST_PORT_ID};
 
 /// One backend for each endpoint that serves or drains.
 pub(super) fn backends(
@@ -54,8 +51,13 @@ pub(super) fn frontends(
     backends: &BTreeMap<u32, Backend>,
     check: &mut Checker,
 ) -> BTreeMap<FrontendKey, Frontend> {
-    let members = |drains| members(assignment, backends, drains);
-    let mut found = Frontends { members: members(false), draining: members(true), ..Frontends::default() };
+    let of = |is_one: fn(&Endpoint, &Backend) -> bool| members(assignment, backends, is_one);
+    let mut found = Frontends {
+        members: of(|_, backend| !backend.draining),
+        draining: of(|_, backend| backend.draining),
+        silent: of(|endpoint, _| endpoint.silent),
+        ..Frontends::default()
+    };
     for service in &assignment.services {
         found.of_service(service, check);
     }
@@ -65,11 +67,15 @@ pub(super) fn frontends(
     found.frontends
 }
 
-/// Backend ids by service, sorted: those that take new flows, or those that drain.
-fn members(assignment: &Assignment, backends: &BTreeMap<u32, Backend>, drains: bool) -> BTreeMap<u32, Vec<u32>> {
+/// Backend ids by service, sorted: those of whom this is true.
+fn members(
+    assignment: &Assignment,
+    backends: &BTreeMap<u32, Backend>,
+    is_true: fn(&Endpoint, &Backend) -> bool,
+) -> BTreeMap<u32, Vec<u32>> {
     let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    let is_one = |id: &u32| backends.get(id).is_some_and(|backend| backend.draining == drains);
-    for endpoint in assignment.endpoints.iter().filter(|endpoint| is_one(&endpoint.id)) {
+    let is_one = |endpoint: &Endpoint| backends.get(&endpoint.id).is_some_and(|backend| is_true(endpoint, backend));
+    for endpoint in assignment.endpoints.iter().filter(|endpoint| is_one(endpoint)) {
         members.entry(endpoint.service_id).or_default().push(endpoint.id);
     }
     members.values_mut().for_each(|ids| ids.sort_unstable());
@@ -80,6 +86,7 @@ fn members(assignment: &Assignment, backends: &BTreeMap<u32, Backend>, drains: b
 struct Frontends {
     members: BTreeMap<u32, Vec<u32>>,
     draining: BTreeMap<u32, Vec<u32>>,
+    silent: BTreeMap<u32, Vec<u32>>,
     frontends: BTreeMap<FrontendKey, Frontend>,
     ids: BTreeSet<u32>,
 }
@@ -89,19 +96,19 @@ impl Frontends {
         let name = format!("service {}.{}", service.name, service.stack);
         let mut at = check.record(&name);
         at.range("id", service.id, 1..=HOST_PORT_ID - 1);
-        let backends = self.members.get(&service.id).cloned().unwrap_or_default();
-        let draining = self.draining.get(&service.id).cloned().unwrap_or_default();
+        let of = |members: &BTreeMap<u32, Vec<u32>>| members.get(&service.id).cloned().unwrap_or_default();
+        let (backends, draining, silent) = (of(&self.members), of(&self.draining), of(&self.silent));
         if !service.vip.is_empty() {
             let key = FrontendKey::Vip(at.ip("vip", &service.vip));
-            let (backends, draining) = (backends.clone(), Vec::new());
-            self.add(Frontend { key, id: service.id, target_port: 0, backends, draining }, &name, check);
+            let (backends, draining, silent) = (backends.clone(), Vec::new(), Vec::new());
+            self.add(Frontend { key, id: service.id, target_port: 0, backends, draining, silent }, &name, check);
         }
         for port in service.ports.iter().filter(|port| port.published != 0 && port.mode != "host") {
             let (protocol, published, target_port) = self.port(port, &name, check);
             let key = FrontendKey::Published { protocol, port: published };
             let id = check.record(&name).range("frontend_id", port.frontend_id, 1..=HOST_PORT_ID - 1);
-            let (backends, draining) = (backends.clone(), draining.clone());
-            self.add(Frontend { key, id, target_port, backends, draining }, &name, check);
+            let (backends, draining, silent) = (backends.clone(), draining.clone(), silent.clone());
+            self.add(Frontend { key, id, target_port, backends, draining, silent }, &name, check);
         }
     }
 
@@ -115,9 +122,9 @@ impl Frontends {
             let id = HOST_PORT_ID | u32::from(protocol) << 16 | u32::from(published);
             let own = backends.get(&container.endpoint_id).map(|backend| backend.draining);
             let only_if = |drains| if own == Some(drains) { vec![container.endpoint_id] } else { Vec::new() };
-            let (backends, draining) = (only_if(false), only_if(true));
+            let (backends, draining, silent) = (only_if(false), only_if(true), Vec::new());
             let key = FrontendKey::HostPort { protocol, port: published };
-            self.add(Frontend { key, id, target_port, backends, draining }, &name, check);
+            self.add(Frontend { key, id, target_port, backends, draining, silent }, &name, check);
         }
     }
 

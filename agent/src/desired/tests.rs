@@ -114,6 +114,19 @@ fn a_draining_endpoint_stays_a_backend_but_leaves_every_list() {
 }
 
 #[test]
+fn a_silent_endpoint_stays_a_backend_and_only_what_is_served_from_outside_hears_of_it() {
+    let mut assignment = two_hosts();
+    let endpoint = &mut assignment.endpoints[1];
+    (endpoint.serving, endpoint.draining, endpoint.silent) = (false, true, true);
+    let desired = ok(&assignment);
+    let published = &desired.frontends[&FrontendKey::Published { protocol: 6, port: 8080 }];
+    assert_eq!((published.draining.as_slice(), published.silent.as_slice()), (&[12][..], &[12][..]));
+    assert!(desired.frontends[&FrontendKey::Vip(Ipv4Addr::new(10, 43, 0, 1))].silent.is_empty());
+    assignment.endpoints[1].draining = false;
+    assert!(ok(&assignment).frontends.values().all(|frontend| frontend.silent.is_empty()), "nobody serves there");
+}
+
+#[test]
 fn an_endpoint_that_neither_serves_nor_drains_is_no_backend() {
     let mut assignment = two_hosts();
     assignment.endpoints[1].serving = false;

@@ -24,10 +24,7 @@ use super::error::{Attempt, KernelError};
 use super::maps::{Maps, Raw};
 use super::peers::{be, gone, ip_of};
 use super::rings::{self, Rings};
-use crate::action::{Backend, Frontend, FrontendKey};
-
-/// Marks the id of a frontend that exists on this host only.
-const HOST_PORT_ID: u32 = 1 << 31;
+use crate::action::{Backend, Frontend, FrontendKey, HOST_PORT_ID};
 
 /// What the balancer remembers of maps only this agent writes: where the free parts are.
 pub(crate) struct Balance {
@@ -45,11 +42,14 @@ impl Balance {
             bpf::read_array(maps.backends.map().fd(), 0, maps.backends.len()).attempt(|| "read map BACKENDS")?;
         let used = backends.iter().enumerate().filter(|(_, b)| b.0.ip_be != 0).map(|(id, _)| id as u32);
         let (mut lists, mut regions) = (Arena::new(maps.lists.len()), Arena::new(maps.rings.len()));
+        let mut ids = BTreeSet::new();
         for (_, value) in maps.frontends4.iter().flatten() {
             lists.adopt(value.0.list_base, value.0.list_count);
             regions.adopt(value.0.ring_base, value.0.ring_slots);
+            ids.insert(value.0.id);
         }
-        let rings = Rings::open(data_dir.join("rings"));
+        let mut rings = Rings::open(data_dir.join("rings"));
+        rings.retain(&ids);
         Ok(Balance { lists, regions, rings, backend_ids: used.collect() })
     }
 }
@@ -167,8 +167,11 @@ pub(crate) fn observed_frontends(kernel: &Kernel, vni: u32) -> Result<BTreeMap<F
         let key = key_of(&key.0, value.0.id);
         let backends = members(kernel, &value.0)?;
         let target_port = u16::from_be(value.0.target_port_be);
-        let draining = if is_served_outside(key) { kernel.balance.rings.draining(value.0.id) } else { Vec::new() };
-        found.insert(key, Frontend { key, id: value.0.id, target_port, backends, draining });
+        let (draining, silent) = match is_served_outside(key) {
+            true => kernel.balance.rings.told(value.0.id),
+            false => (Vec::new(), Vec::new()),
+        };
+        found.insert(key, Frontend { key, id: value.0.id, target_port, backends, draining, silent });
     }
     Ok(found)
 }
@@ -215,7 +218,7 @@ fn place_ring(
     let held = old.filter(|old| old.ring_slots > 0).map(|old| ring_slots(kernel, &old)).transpose()?;
     let before = held.as_ref().map(|slots| kernel.balance.rings.behind(frontend, slots, &node_of));
     let ring = rings::next(seed, frontend, before);
-    let slots = rings::encoded(&ring, &node_of);
+    let slots = rings::encoded(&ring, &rings::heard(&frontend.silent, &node_of));
     if let Some(old) = old.filter(|_| held.as_ref() == Some(&slots)) {
         return Ok(((old.ring_base, old.ring_slots), ring));
     }

@@ -5,7 +5,7 @@
 //! those were, and who drains, is kept here and under `DATA_DIR/rings` for the next agent; lost, it is guessed from the
 //! map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ pub(crate) struct Rings {
 struct Kept {
     ring: Ring,
     draining: Vec<u32>,
+    silent: Vec<u32>,
 }
 
 impl Rings {
@@ -38,22 +39,24 @@ impl Rings {
         Rings { kept: kept.collect(), dir }
     }
 
-    /// Who drains, as far as this agent or the one before it has been told.
-    pub(crate) fn draining(&self, frontend_id: u32) -> Vec<u32> {
-        self.kept.get(&frontend_id).map_or_else(Vec::new, |kept| kept.draining.clone())
+    /// Who drains and who is silent, as far as this agent or the one before it has been told.
+    pub(crate) fn told(&self, frontend_id: u32) -> (Vec<u32>, Vec<u32>) {
+        let kept = self.kept.get(&frontend_id);
+        kept.map_or_else(Default::default, |kept| (kept.draining.clone(), kept.silent.clone()))
     }
 
     /// The ring behind the slots of the map, with the backends it remembers.
     pub(crate) fn behind(&self, frontend: &Frontend, slots: &[u64], node_of: &impl Fn(u32) -> u16) -> Ring {
-        let kept = self.kept.get(&frontend.id).map(|kept| &kept.ring);
-        let fits = kept.filter(|ring| encoded(ring, node_of) == slots);
-        fits.cloned().unwrap_or_else(|| guessed(frontend, slots, node_of))
+        let kept = self.kept.get(&frontend.id);
+        // Those were silent that were so when it was written.
+        let fits = kept.filter(|kept| encoded(&kept.ring, &heard(&kept.silent, node_of)) == slots);
+        fits.map_or_else(|| guessed(frontend, slots, node_of), |kept| kept.ring.clone())
     }
 
     /// Keeps the ring that was written. A file that cannot be written costs the next agent its certainty about who is
     /// remembered, nothing else.
     pub(crate) fn keep(&mut self, frontend: &Frontend, ring: Ring) {
-        let kept = Kept { ring, draining: frontend.draining.clone() };
+        let kept = Kept { ring, draining: frontend.draining.clone(), silent: frontend.silent.clone() };
         if self.kept.get(&frontend.id) == Some(&kept) {
             return;
         }
@@ -67,7 +70,7 @@ impl Rings {
     fn save(&self, frontend_id: u32, kept: &Kept) -> io::Result<()> {
         let path = self.path(frontend_id);
         let has_memory = kept.ring.slots().iter().any(|slot| slot.previous != [0; REMEMBERED]);
-        if !has_memory && kept.draining.is_empty() {
+        if !has_memory && kept.draining.is_empty() && kept.silent.is_empty() {
             let _ = fs::remove_file(&path);
             return Ok(());
         }
@@ -81,6 +84,12 @@ impl Rings {
     pub(crate) fn forget(&mut self, frontend_id: u32) {
         self.kept.remove(&frontend_id);
         let _ = fs::remove_file(self.path(frontend_id));
+    }
+
+    /// Only these frontends exist: others went while no agent looked.
+    pub(crate) fn retain(&mut self, frontend_ids: &BTreeSet<u32>) {
+        let gone: Vec<u32> = self.kept.keys().filter(|id| !frontend_ids.contains(id)).copied().collect();
+        gone.into_iter().for_each(|id| self.forget(id));
     }
 
     /// All frontends are.
@@ -128,6 +137,12 @@ pub(crate) fn encoded(ring: &Ring, node_of: &impl Fn(u32) -> u16) -> Vec<u64> {
     ring.slots().iter().map(slot).collect()
 }
 
+/// Nodes by backend as slots may name them: who is silent is on none, so that no packet waits for an answer from the
+/// dead. The ring remembers it all the same, and names it again when its host is back.
+pub(crate) fn heard(silent: &[u32], node_of: &impl Fn(u32) -> u16) -> impl Fn(u32) -> u16 {
+    move |id| if silent.contains(&id) { 0 } else { node_of(id) }
+}
+
 /// A ring whose memory is lost but for the nodes: any backend there stands for the one that was, one that drains
 /// first, because nodes are remembered for its sake.
 fn guessed(frontend: &Frontend, slots: &[u64], node_of: &impl Fn(u32) -> u16) -> Ring {
@@ -143,19 +158,27 @@ fn guessed(frontend: &Frontend, slots: &[u64], node_of: &impl Fn(u32) -> u16) ->
     Ring::from_slots(slots.iter().map(slot).collect())
 }
 
-/// Little-endian words: how many drain, who, then for each slot its owner and previous owners.
+/// Little-endian words: how many drain, who; how many are silent, who; then for each slot its owner and previous
+/// owners.
 fn bytes(kept: &Kept) -> Vec<u8> {
-    let draining = std::iter::once(kept.draining.len() as u32).chain(kept.draining.iter().copied());
+    let listed = |ids: &[u32]| [&[ids.len() as u32], ids].concat();
     let slots = kept.ring.slots().iter().flat_map(|slot| std::iter::once(slot.owner).chain(slot.previous));
-    draining.chain(slots).flat_map(u32::to_le_bytes).collect()
+    let lists = [listed(&kept.draining), listed(&kept.silent)].concat();
+    lists.into_iter().chain(slots).flat_map(u32::to_le_bytes).collect()
 }
 
 fn decoded(bytes: &[u8]) -> Option<Kept> {
     let words: Vec<u32> = bytes.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-    let (count, rest) = words.split_first()?;
-    let (draining, slots) = rest.split_at_checked(*count as usize)?;
+    let (draining, rest) = list(&words)?;
+    let (silent, slots) = list(rest)?;
     let slots = slots.as_chunks().0.iter().map(|[owner, a, b, c]| Slot { owner: *owner, previous: [*a, *b, *c] });
-    Some(Kept { draining: draining.to_vec(), ring: Ring::from_slots(slots.collect()) })
+    Some(Kept { draining: draining.to_vec(), silent: silent.to_vec(), ring: Ring::from_slots(slots.collect()) })
+}
+
+/// A list that begins with its length, and what follows it.
+fn list(words: &[u32]) -> Option<(&[u32], &[u32])> {
+    let (count, rest) = words.split_first()?;
+    rest.split_at_checked(*count as usize)
 }
 
 #[cfg(test)]
@@ -165,7 +188,8 @@ mod tests {
 
     fn frontend(backends: &[u32], draining: &[u32]) -> Frontend {
         let key = FrontendKey::Published { protocol: 6, port: 80 };
-        Frontend { key, id: 3, target_port: 0, backends: backends.to_vec(), draining: draining.to_vec() }
+        let (backends, draining) = (backends.to_vec(), draining.to_vec());
+        Frontend { key, id: 3, target_port: 0, backends, draining, silent: Vec::new() }
     }
     /// Backends 11 to 19 are on node 1, 21 to 29 on node 2.
     fn node_of(id: u32) -> u16 {
@@ -212,6 +236,40 @@ mod tests {
     }
 
     #[test]
+    fn who_is_silent_is_remembered_but_not_named_until_its_host_is_back() {
+        let dir = dir("silent");
+        let before = next(7, &frontend(&[11, 12, 21], &[]), None);
+        let draining = frontend(&[11, 12], &[21]);
+        let silent = Frontend { silent: vec![21], ..draining.clone() };
+        let ring = next(7, &silent, Some(before));
+        let slots = encoded(&ring, &heard(&silent.silent, &node_of));
+        assert!(slots.iter().all(|slot| RingSlot(*slot).previous_node_ids() == [0; 3]));
+
+        let mut rings = Rings::open(dir.clone());
+        rings.keep(&silent, ring.clone());
+        let later = Rings::open(dir.clone());
+        assert_eq!(later.told(3), (vec![21], vec![21]));
+        let back = next(7, &draining, Some(later.behind(&draining, &slots, &node_of)));
+        assert_eq!(back, ring);
+        let named = slots_of(&back).into_iter().filter(|slot| slot.previous_node_ids() == [2, 0, 0]).count();
+        assert!(named > 1000, "{named} slots name the host that is back");
+        let _ = fs::remove_dir_all(dir);
+    }
+
+    #[test]
+    fn a_frontend_that_went_while_no_agent_looked_is_forgotten_with_its_file() {
+        let dir = dir("gone");
+        let draining = frontend(&[11], &[21]);
+        let ring = next(7, &draining, Some(next(7, &frontend(&[11, 21], &[]), None)));
+        let mut rings = Rings::open(dir.clone());
+        rings.keep(&draining, ring.clone());
+        rings.keep(&Frontend { id: 4, ..draining }, ring);
+        Rings::open(dir.clone()).retain(&BTreeSet::from([4]));
+        assert_eq!((dir.join("3").exists(), dir.join("4").exists()), (false, true));
+        let _ = fs::remove_dir_all(dir);
+    }
+
+    #[test]
     fn a_ring_is_raised_for_many_members_and_its_owners_stay() {
         let before = next(7, &frontend(&[11, 12], &[]), None);
         let many: Vec<u32> = (11..=60).collect();
@@ -227,10 +285,10 @@ mod tests {
         let mut rings = Rings::open(dir.clone());
         rings.keep(&draining, ring.clone());
         let mut later = Rings::open(dir.clone());
-        assert_eq!(later.draining(3), [21]);
+        assert_eq!(later.told(3), (vec![21], vec![]));
         assert_eq!(later.behind(&draining, &encoded(&ring, &node_of), &node_of), ring);
         later.forget(3);
-        assert!(Rings::open(dir.clone()).draining(3).is_empty());
+        assert!(Rings::open(dir.clone()).told(3).0.is_empty());
         let _ = fs::remove_dir_all(dir);
     }
 

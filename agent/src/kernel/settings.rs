@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Attempt, KernelError};
 use super::flows::Namespace;
 use crate::action::HostConfig;
+use crate::durable;
 
 /// Everything that cannot be read back from the kernel, kept in `DATA_DIR/kernel.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -36,16 +37,31 @@ struct Setting {
     ours: String,
 }
 
+/// A damaged record is kept for people to look at.
+fn set_aside(path: &Path, error: &serde_json::Error) -> Result<Record, KernelError> {
+    let aside = path.with_extension("json.damaged");
+    tracing::warn!(
+        "{} is damaged ({error}) and now {}: `remuda leave` will not restore kernel settings that were changed before",
+        path.display(),
+        aside.display()
+    );
+    fs::rename(path, &aside).attempt(|| format!("rename {} to {}", path.display(), aside.display()))?;
+    Ok(Record::default())
+}
+
 const RESERVED_PORTS: &str = "net/ipv4/ip_local_reserved_ports";
 
 impl Record {
-    /// Reads what an earlier agent noted; nothing noted is a fresh start.
+    /// Reads what an earlier agent noted; nothing noted is a fresh start, and so is what makes no sense: a host that
+    /// cannot be left as it was found is better than one without an agent.
     pub(crate) fn open(data_dir: &Path) -> Result<Record, KernelError> {
         fs::create_dir_all(data_dir).attempt(|| format!("create {}", data_dir.display()))?;
         let path = data_dir.join("kernel.json");
         let mut record: Record = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .attempt(|| format!("read {} (remove it if it is damaged)", path.display()))?,
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(record) => record,
+                Err(error) => set_aside(&path, &error)?,
+            },
             Err(e) if e.kind() == io::ErrorKind::NotFound => Record::default(),
             Err(e) => return Err(e).attempt(|| format!("read {}", path.display())),
         };
@@ -55,9 +71,7 @@ impl Record {
 
     pub(crate) fn save(&self) -> Result<(), KernelError> {
         let what = || format!("write {}", self.path.display());
-        let temporary = self.path.with_extension("json.new");
-        fs::write(&temporary, serde_json::to_vec_pretty(self).attempt(what)?).attempt(what)?;
-        fs::rename(&temporary, &self.path).attempt(what)
+        durable::write(&self.path, &serde_json::to_vec_pretty(self).attempt(what)?, 0o600).attempt(what)
     }
 
     pub(crate) fn forget(&self) -> Result<(), KernelError> {
@@ -148,6 +162,19 @@ fn ranges(ports: &BTreeSet<u16>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_damaged_record_is_set_aside_and_the_agent_goes_on_without_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut record = Record::open(dir.path()).expect("nothing noted");
+        record.docker_rule = true;
+        record.save().expect("written");
+        assert!(Record::open(dir.path()).expect("whole").docker_rule);
+        fs::write(dir.path().join("kernel.json"), "{\"host\": nu").expect("written");
+        assert!(!Record::open(dir.path()).expect("a fresh start").docker_rule);
+        let aside = fs::read_to_string(dir.path().join("kernel.json.damaged")).expect("kept");
+        assert_eq!((aside.as_str(), dir.path().join("kernel.json").exists()), ("{\"host\": nu", false));
+    }
 
     #[test]
     fn a_list_of_ports_survives_reading_and_writing() {

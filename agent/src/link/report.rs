@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use remuda_api::link::{CheckResult, ContainerStatus, HostFacts, REPORT_INTERVAL_MS, Report};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Identity, Patience};
 use crate::agent::Agent;
+use crate::health::checks::Results;
+use crate::peers::Peers;
+use crate::problems::Problems;
 use crate::reconcile::Shown;
 
 /// Reports under way; one more than that waits, so a slow orchestrator gets the newest instead of a backlog.
@@ -20,9 +24,16 @@ const FACTS_INTERVAL: Duration = Duration::from_secs(30);
 /// Reports for as long as the agent runs.
 pub(super) async fn run(identity: Arc<Identity>, agent: Agent, facts: impl Fn() -> HostFacts + Clone + Send + 'static) {
     let mut patience = Patience::default();
+    let seen = Seen {
+        shown: agent.shown,
+        checks: agent.checks,
+        peers: agent.peers,
+        problems: agent.parts.problems,
+        facts: gathered(facts),
+    };
     loop {
         let (send, receive) = mpsc::channel(REPORTS_MAX);
-        let feed = tokio::spawn(feed(send, agent.clone(), facts.clone()));
+        let feed = tokio::spawn(feed(send, seen.clone()));
         match identity.client().report(ReceiverStream::new(receive)).await {
             Ok(_) => patience.succeeded(),
             Err(status) => tracing::debug!("report: {status}"), // the assignment stream names the problem
@@ -32,30 +43,51 @@ pub(super) async fn run(identity: Arc<Identity>, agent: Agent, facts: impl Fn() 
     }
 }
 
+/// What reports are made of.
+#[derive(Clone)]
+struct Seen {
+    shown: watch::Receiver<Arc<Shown>>,
+    checks: watch::Receiver<Results>,
+    peers: Peers,
+    problems: Problems,
+    facts: watch::Receiver<Option<HostFacts>>,
+}
+
+/// Facts, gathered beside the reports: a walk through `/proc` that hangs must not cost the lease.
+fn gathered(facts: impl Fn() -> HostFacts + Clone + Send + 'static) -> watch::Receiver<Option<HostFacts>> {
+    let (send, receive) = watch::channel(None);
+    tokio::spawn(async move {
+        while !send.is_closed() {
+            if let Ok(found) = tokio::task::spawn_blocking(facts.clone()).await {
+                send.send_if_modified(|held| held.replace(found.clone()) != Some(found));
+            }
+            tokio::time::sleep(FACTS_INTERVAL).await;
+        }
+    });
+    receive
+}
+
 /// Everything first, then changes, until the stream is gone.
-async fn feed(send: mpsc::Sender<Report>, mut agent: Agent, facts: impl Fn() -> HostFacts + Clone + Send + 'static) {
+async fn feed(send: mpsc::Sender<Report>, mut seen: Seen) {
     let began = Instant::now();
     let mut told = Told::default();
     let mut tick = tokio::time::interval(Duration::from_millis(REPORT_INTERVAL_MS));
-    let mut next_facts = tokio::time::Instant::now();
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let made_ms = began.elapsed().as_millis() as u64;
-        let mut report = told.report(&agent.shown.borrow_and_update(), agent.parts.problems.lines());
-        told.add_checks(&mut report, &agent.checks.borrow_and_update());
-        report.peers = agent.peers.take_seen();
-        if next_facts <= tokio::time::Instant::now() {
-            next_facts += FACTS_INTERVAL;
-            let facts = facts.clone();
-            report.facts = told.changed_facts(tokio::task::spawn_blocking(facts).await.ok());
-        }
+        let mut report = told.report(&seen.shown.borrow_and_update(), seen.problems.lines());
+        told.add_checks(&mut report, &seen.checks.borrow_and_update());
+        report.peers = seen.peers.take_seen();
+        report.facts = told.changed_facts(seen.facts.borrow_and_update().clone());
         report.made_ms = Some(made_ms);
         if send.send(report).await.is_err() {
             return;
         }
         tokio::select! {
             _ = tick.tick() => {}
-            changed = agent.shown.changed() => if changed.is_err() { return },
-            changed = agent.checks.changed() => if changed.is_err() { return },
+            changed = seen.shown.changed() => if changed.is_err() { return },
+            changed = seen.checks.changed() => if changed.is_err() { return },
+            Ok(()) = seen.facts.changed() => {}
         }
     }
 }
@@ -117,6 +149,35 @@ mod tests {
     fn before_the_host_was_looked_at_a_report_only_renews_the_lease() {
         let report = Told::default().report(&Shown::default(), vec![]);
         assert_eq!((report.complete, report.containers.len()), (false, 0));
+    }
+
+    #[tokio::test]
+    async fn facts_that_take_long_hold_up_no_report_and_are_told_when_they_are_there() {
+        let (release, wait) = std::sync::mpsc::channel();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let facts = gathered(move || {
+            let _ = wait.lock().expect("one walk at a time").recv();
+            HostFacts { uplink_mtu: 9000, ..HostFacts::default() }
+        });
+        let (_show, shown) = watch::channel(Arc::new(shown(&[])));
+        let (_find, checks) = watch::channel(Results::new());
+        let seen = Seen { shown, checks, peers: Peers::default(), problems: Problems::default(), facts };
+        let (send, mut reports) = mpsc::channel(REPORTS_MAX);
+        let feed = tokio::spawn(feed(send, seen));
+        for _ in 0..3 {
+            let report = tokio::time::timeout(Duration::from_secs(5), reports.recv()).await.expect("not held up");
+            assert_eq!(report.expect("a report").facts, None);
+        }
+        release.send(()).expect("it waits");
+        let told = async {
+            loop {
+                if let Some(facts) = reports.recv().await.expect("a report").facts {
+                    return facts.uplink_mtu;
+                }
+            }
+        };
+        assert_eq!(tokio::time::timeout(Duration::from_secs(5), told).await, Ok(9000));
+        feed.abort();
     }
 
     #[test]

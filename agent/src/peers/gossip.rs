@@ -110,6 +110,10 @@ impl<'a> Gossip<'a> {
         self.swim.set_peers(&roster.peers.keys().copied().collect(), self.begin.elapsed());
         self.talks.set_peers(&roster.peers.iter().map(|(id, peer)| (*id, peer.underlay_ip)).collect());
         self.peer_count = roster.peers.len();
+        // Whose silence was a problem may be gone, and with few left nobody expects a word.
+        if self.peer_count < PEERS_EXPECTED {
+            self.problems.clear(ABOUT);
+        }
     }
 
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {

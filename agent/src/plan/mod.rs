@@ -81,8 +81,8 @@ fn changed_frontends(desired: &Desired, observed: &Observed) -> (Vec<Action>, Ve
 }
 
 fn only_loses_backends(held: &Frontend, wanted: &Frontend) -> bool {
-    let (backends, draining) = (held.backends.clone(), held.draining.clone());
-    let same_but_backends = Frontend { backends, draining, ..wanted.clone() } == *held;
+    let Frontend { backends, draining, silent, .. } = held.clone();
+    let same_but_backends = Frontend { backends, draining, silent, ..wanted.clone() } == *held;
     same_but_backends && wanted.backends.iter().all(|id| held.backends.contains(id))
 }
 

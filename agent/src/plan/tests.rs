@@ -148,6 +148,19 @@ fn a_list_that_only_shrinks_is_written_after_the_names() {
 }
 
 #[test]
+fn a_host_found_dead_costs_its_frontends_one_write_and_breaks_no_flow() {
+    let (_, mut observed) = settled();
+    let mut told = two_hosts();
+    (told.endpoints[1].serving, told.endpoints[1].draining) = (false, true);
+    settle(&wanted(&told), &mut observed);
+    for silent in [true, false] {
+        told.endpoints[1].silent = silent;
+        let done = lines(&settle(&wanted(&told), &mut observed));
+        assert_eq!(done, ["frontend published tcp/8080 -> 1 backends, 1 draining"], "silent: {silent}");
+    }
+}
+
+#[test]
 fn before_a_full_sync_nothing_is_removed() {
     let (_, observed) = settled();
     let mut less = two_hosts();

@@ -14,6 +14,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use super::descriptor::watched;
 use super::protocol::{Answer, LINE_MAX_BYTES, Request, State, file};
 use crate::action::UnitSpec;
+use crate::durable;
 
 /// A holder answers at once; one that does not is stopped or swapped out, and somebody should look.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -57,10 +58,7 @@ impl Holder {
 
     fn write_spec(&self, spec: &UnitSpec) -> io::Result<()> {
         std::fs::create_dir_all(&self.dir)?;
-        let path = self.dir.join(file::SPEC);
-        let temporary = path.with_extension("json.new");
-        std::fs::write(&temporary, serde_json::to_vec_pretty(spec)?)?;
-        std::fs::rename(temporary, path)
+        durable::write(&self.dir.join(file::SPEC), &serde_json::to_vec_pretty(spec)?, 0o600)
     }
 
     /// Ends the holder and everything it holds; returns when it is gone. None living is fine.

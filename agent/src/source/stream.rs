@@ -4,8 +4,10 @@
 //! not chain, is older than what is held, or is not valid, is refused and named; the last good one stays.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use remuda_api::assignment::{Assignment, Delta};
 use remuda_api::link::{AssignRequest, HostFacts, Update, UpdateKind};
@@ -32,7 +34,7 @@ pub fn follow(
     });
     let first = stored.map(|assignment| Arc::new(Held { assignment, synced: false }));
     let (send, receive) = watch::channel(first);
-    let stream = Stream { data_dir: data_dir.to_owned(), identity, facts, problems, send, resync: false };
+    let stream = Stream { data_dir: data_dir.to_owned(), identity, facts, problems, send, resync: false, refused: 0 };
     tokio::spawn(stream.run());
     Ok(receive)
 }
@@ -45,7 +47,13 @@ struct Stream {
     send: watch::Sender<Option<Arc<Held>>>,
     /// The chain is broken: ask for all of it.
     resync: bool,
+    /// Updates refused since one was taken.
+    refused: u32,
 }
+
+/// How long until the assignment is asked for again when even all of it was refused: the orchestrator would send the
+/// same, and each time the whole.
+const REFUSED_WAIT_MS: RangeInclusive<u64> = 5_000..=10_000;
 
 /// Why the stream is opened again.
 enum Broken {
@@ -60,13 +68,20 @@ impl Stream {
         let mut patience = Patience::default();
         while !self.send.is_closed() {
             match self.once(&mut patience).await {
-                Broken::Link(what) => self.problems.set(ABOUT, format!("{what}; going on with what is known")),
+                Broken::Link(what) => {
+                    self.problems.set(ABOUT, format!("{what}; going on with what is known"));
+                    patience.wait_or_back(&self.identity).await;
+                }
                 Broken::Chain(what) => {
                     self.resync = true;
                     self.problems.set("assignment stream", what);
+                    match refused_wait(self.refused, rand::random_range(REFUSED_WAIT_MS)) {
+                        Some(wait) => tokio::time::sleep(wait).await,
+                        None => patience.wait_or_back(&self.identity).await,
+                    }
+                    self.refused = self.refused.saturating_add(1);
                 }
             }
-            patience.wait_or_back(&self.identity).await;
         }
     }
 
@@ -107,7 +122,7 @@ impl Stream {
         } else {
             self.problems.clear("assignment store");
         }
-        self.resync = false;
+        (self.resync, self.refused) = (false, 0);
         self.problems.clear("assignment stream");
         self.send.send_replace(Some(Arc::new(Held { assignment: next, synced: true })));
         Ok(())
@@ -116,6 +131,11 @@ impl Stream {
     fn held(&self) -> Option<Arc<Held>> {
         self.send.borrow().clone()
     }
+}
+
+/// A first refusal is asked about at once: all of it may be right where a delta did not chain.
+fn refused_wait(refused_before: u32, chance_ms: u64) -> Option<Duration> {
+    (refused_before > 0).then(|| Duration::from_millis(chance_ms))
 }
 
 /// A host that was removed is told so; whether its containers end is for people to say.
@@ -159,6 +179,12 @@ mod tests {
         assert!(of(6).expect_err("older").starts_with("generation 6 is older than the one held, 7"));
         assert_eq!([of(7).expect("the same").generation, of(8).expect("newer").generation], [7, 8]);
         assert!(full(None, two_hosts()).is_ok());
+    }
+
+    #[test]
+    fn what_is_refused_twice_in_a_row_is_not_asked_for_several_times_a_second() {
+        let waits = [0, 1, 9].map(|before| refused_wait(before, 7_000));
+        assert_eq!(waits, [None, Some(Duration::from_secs(7)), Some(Duration::from_secs(7))]);
     }
 
     #[test]

@@ -337,6 +337,24 @@ fn new_connections_avoid_a_suspect_host_while_there_is_somebody_else() {
 }
 
 #[test]
+fn what_a_dead_host_held_is_silent_while_the_brake_holds_and_a_suspect_hosts_is_not() {
+    let mut state = fleet();
+    (1..3).for_each(|n| add_host(&mut state, n));
+    declare_service(&mut state, "web", service(2, 0, None));
+    settle(&mut state);
+    let first = first_host(&state);
+    let mut told = |found: HostState| {
+        state.live.insert(first, Live { state: found, is_avoided: true, ..Live::default() });
+        let told = publish::assignment(&state, &publish::Shared::of(&state), first);
+        let states =
+            told.endpoints.iter().map(|endpoint| (endpoint.node_id == first, endpoint.draining, endpoint.silent));
+        states.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(told(HostState::Suspect), [(false, false, false), (true, true, false)].into());
+    assert_eq!(told(HostState::Dead), [(false, false, false), (true, true, true)].into());
+}
+
+#[test]
 fn a_spec_that_no_longer_fits_where_it_runs_moves_and_waits_rather_than_oversubscribing() {
     let mut state = fleet();
     (1..3).for_each(|n| add_host(&mut state, n));

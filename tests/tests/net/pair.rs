@@ -210,5 +210,12 @@ pub fn all_backends() -> Vec<u32> {
 }
 
 pub fn frontend(key: FrontendKey, id: u32, target_port: u16, backends: &[u32]) -> Action {
-    Action::PutFrontend(Frontend { key, id, target_port, backends: backends.to_vec(), draining: Vec::new() })
+    Action::PutFrontend(Frontend {
+        key,
+        id,
+        target_port,
+        backends: backends.to_vec(),
+        draining: Vec::new(),
+        silent: Vec::new(),
+    })
 }

@@ -99,6 +99,22 @@ async fn three_hosts_prove_to_each_other_that_they_live() {
 }
 
 #[tokio::test]
+async fn the_silence_of_hosts_that_left_the_fleet_is_no_problem_any_more() {
+    let mut fleet = Fleet::new(3);
+    let (peers, problems) = (Peers::default(), Problems::default());
+    let roster = fleet.roster(1);
+    let socket = UdpSocket::bind((fleet.ip(1), 0)).await.expect("a port");
+    let mut gossip = Gossip::new(socket, fleet.key.clone(), &roster, &peers, &problems);
+    gossip.begin = Instant::now().checked_sub(UNHEARD).expect("a machine that is up for longer");
+    gossip.judge_silence();
+    assert!(problems.lines()[0].contains("none of the other 2 hosts answers"));
+    fleet.hosts = 2;
+    gossip.set_peers(&fleet.roster(1));
+    gossip.judge_silence();
+    assert!(problems.lines().is_empty());
+}
+
+#[tokio::test]
 async fn a_killed_agent_is_not_heard_and_a_restarted_one_is_again() {
     let fleet = Fleet::new(3);
     let (h1, h2, _h3) = (fleet.start(1), fleet.start(2), fleet.start(3));
