@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use remuda_agent::action::{Action, Backend, FrontendKey};
+use remuda_agent::action::{Action, Backend, Frontend, FrontendKey};
 use remuda_lab::netns;
 use remuda_tests::talk::{Mirror, ask_tcp, ask_udp};
 
@@ -140,6 +140,32 @@ fn a_published_port_answers_on_both_hosts_and_shows_the_clients_own_address() ->
 
     pair.apply(1, &[Action::RemoveFrontend(PUBLISHED)])?;
     assert!(ask_tcp(&pair.client(), &format!("{}:8080", underlay(1))).is_err());
+    Ok(())
+}
+
+#[test]
+fn new_udp_flows_do_not_wait_for_a_dead_host_whose_draining_backend_is_remembered() -> Result<()> {
+    let pair = Pair::new(12)?;
+    pair.up()?;
+    let _mirrors = mirrors(&pair)?;
+    let key = FrontendKey::Published { protocol: 17, port: 8080 };
+    let (lives, drains) = (backend_id(1, 1), backend_id(2, 1));
+    pair.apply(1, &[frontend(key, 8, PORT, &[lives, drains])])?;
+    let Action::PutFrontend(told) = frontend(key, 8, PORT, &[lives]) else { unreachable!("it puts") };
+    let told = Frontend { draining: vec![drains], ..told };
+    let backend = Backend { draining: true, ..pair.backend(2, 1) };
+    pair.apply(1, &[Action::PutBackend(backend), Action::PutFrontend(told.clone())])?;
+    netns::ip(&["-n", &pair.host(2), "link", "set", "up0", "down"])?;
+
+    let silent = Frontend { silent: vec![drains], ..told.clone() };
+    pair.apply(1, &[Action::PutFrontend(silent.clone())])?;
+    let observed = pair.apply(1, &[])?;
+    assert_eq!(observed.frontends.get(&key), Some(&silent), "the next agent knows who is silent");
+    for _ in 0..20 {
+        assert_eq!(ask_udp(&pair.client(), &format!("{}:8080", underlay(1)))?.server, "h1c1");
+    }
+    let observed = pair.apply(1, &[Action::PutFrontend(told.clone())])?;
+    assert_eq!(observed.frontends.get(&key), Some(&told), "its host is back");
     Ok(())
 }
 
