@@ -121,10 +121,9 @@ pub const BACKEND_ID_MAX: u32 = (1 << 17) - 1;
 /// A ring slot has room for 19 bits.
 const SLOT_ID_MASK: u64 = (1 << 19) - 1;
 const _: () = assert!(BACKEND_ID_MAX as u64 <= SLOT_ID_MASK);
-/// The sizes a ring may have, smallest first; a raise repeats each old slot four times.
-pub const RING_SIZES: [u32; 3] = [4093, 16_372, 65_488];
 
-/// Which slot of a ring serves a flow: monotonic in the hash, so that a raise keeps owners in place.
+/// Which slot of a ring serves a flow: monotonic in the hash, so that a raise, which repeats each old slot four times,
+/// keeps owners in place.
 #[inline(always)]
 pub const fn ring_slot(hash: u32, ring_slots: u32) -> u32 {
     ((hash as u64 * ring_slots as u64) >> 32) as u32

@@ -1,5 +1,6 @@
 //! What both sides rely on and no type can say.
 use remuda_abi::{addr::*, checksum, counter::*, frontend::*, names, route::*, tunnel::*};
+use remuda_ring::SIZES;
 use std::collections::HashSet;
 
 #[test]
@@ -57,8 +58,8 @@ fn a_ring_slot_holds_its_largest_values() {
 #[test]
 fn raising_a_ring_keeps_every_owner_in_place() {
     for hash in (0..u32::MAX).step_by(9_973) {
-        assert_eq!(ring_slot(hash, RING_SIZES[1]) / 4, ring_slot(hash, RING_SIZES[0]));
-        assert_eq!(ring_slot(hash, RING_SIZES[2]) / 16, ring_slot(hash, RING_SIZES[0]));
+        assert_eq!(ring_slot(hash, SIZES[1]) / 4, ring_slot(hash, SIZES[0]));
+        assert_eq!(ring_slot(hash, SIZES[2]) / 16, ring_slot(hash, SIZES[0]));
     }
 }
 

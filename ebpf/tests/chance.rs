@@ -8,6 +8,7 @@ use remuda_ebpf::{
     pipeline,
     verdict::Verdict,
 };
+use remuda_ring::SIZES;
 use std::collections::HashMap;
 
 const VNI: u32 = 42;
@@ -53,8 +54,8 @@ fn host(node_id: u16, owner: u16, previous: [u16; 3]) -> Model {
         let backend = Backend { ip_be, node_underlay_ip_be: at_be, endpoint_id, port_be: 0, node_id: peer, flags };
         m.backends.insert(endpoint_id, backend);
     }
-    m.rings = vec![RingSlot::new(u32::from(owner), previous); RING_SIZES[0] as usize];
-    let frontend = Frontend { id: 6, ring_slots: RING_SIZES[0], target_port_be: TARGET.to_be(), ..Frontend::default() };
+    m.rings = vec![RingSlot::new(u32::from(owner), previous); SIZES[0] as usize];
+    let frontend = Frontend { id: 6, ring_slots: SIZES[0], target_port_be: TARGET.to_be(), ..Frontend::default() };
     m.frontends.insert(FrontendKey::published(VNI, DIALLED.to_be(), PROTO_TCP), frontend);
     m.published.insert((PROTO_TCP, DIALLED));
     m

@@ -3,6 +3,7 @@
 use crate::frame::Ip;
 use remuda_abi::{addr::*, endpoint::*, frontend::*, host::*, route::*, tunnel::*};
 use remuda_ebpf::host::Model;
+use remuda_ring::SIZES;
 
 pub const VNI: u32 = 42;
 /// This host, two peers, and a peer no route leads to.
@@ -133,7 +134,7 @@ fn services(m: &mut Model) {
 
 /// A frontend with its list and, for published ports, a ring in which the members take turns.
 fn add(m: &mut Model, key: FrontendKey, target: u16, members: &[u32]) {
-    let ring_slots = if key.proto == 0 || members.is_empty() { 0 } else { RING_SIZES[0] };
+    let ring_slots = if key.proto == 0 || members.is_empty() { 0 } else { SIZES[0] };
     let frontend = Frontend {
         id: m.frontends.len() as u32 + 1,
         list_base: m.lists.len() as u32,
