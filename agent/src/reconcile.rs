@@ -5,7 +5,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use remuda_api::assignment::Assignment;
 use remuda_api::link::ContainerStatus;
@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const ROUNDS_MAX: usize = 16;
 
 /// What this host is and does now, for the report and for people.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shown {
     /// The last generation whose every step is done.
     pub generation: u64,
@@ -74,6 +74,8 @@ pub struct Reconciler {
     failures: Failures,
     current: Current,
     node_id: u16,
+    /// Drains are timed from here: the wall clock may be set.
+    began: Instant,
 }
 
 /// The last good assignment as this host's objects.
@@ -111,7 +113,8 @@ impl Reconciler {
     ) -> (Reconciler, watch::Receiver<Arc<Shown>>) {
         let (shown, see) = watch::channel(Arc::new(Shown::default()));
         let (history, failures, current) = (History::default(), Failures::default(), Current::default());
-        (Reconciler { parts, assignments, requests, shown, history, failures, current, node_id }, see)
+        let began = Instant::now();
+        (Reconciler { parts, assignments, requests, shown, history, failures, current, node_id, began }, see)
     }
 
     /// Runs until every sender of requests is gone, or until it has left the fleet.
@@ -198,7 +201,7 @@ impl Reconciler {
         let observed = self.observe(&whole, units, &unlisted).await?;
         let now_ms = now_ms();
         self.history.note(&observed.units, now_ms);
-        self.history.note_drains(&whole.units, &observed.units, now_ms);
+        self.history.note_drains(&whole.units, &observed.units, self.began.elapsed().as_millis() as u64);
         let plan = plan(&desired, &observed, &self.history, self.current.synced, now_ms);
         self.failures.keep_planned(&plan.actions, &self.parts.problems);
         if is_done(&whole, &observed, &plan) {
@@ -259,7 +262,14 @@ impl Reconciler {
             observed,
             plan: plan.actions.iter().map(ToString::to_string).collect(),
         };
-        self.shown.send_replace(Arc::new(shown));
+        // A look that found nothing new wakes nobody.
+        self.shown.send_if_modified(|held| {
+            let is_news = **held != shown;
+            if is_news {
+                *held = Arc::new(shown);
+            }
+            is_news
+        });
     }
 
     /// Stops and removes all units, then the dataplane.
@@ -303,16 +313,32 @@ async fn next(deletions: Option<&Deletions>) -> std::io::Result<()> {
     }
 }
 
-/// Every step is done: nothing is planned and nothing still ends.
+/// Every step is done: nothing is planned and nothing still ends. What drains has left names and rings already.
 fn is_done(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
     let ends = |unit: &Unit| matches!(unit.state, UnitState::Stopping { .. });
     let is_surplus = |unit: &Unit| !desired.units.contains_key(&unit.name);
-    let is_draining = |unit: &Unit| desired.units.get(&unit.name).is_some_and(|wanted| drains(wanted, unit));
-    let is_over = |unit: &Unit| ends(unit) || is_surplus(unit) || is_draining(unit);
-    plan.actions.is_empty() && !observed.units.values().any(is_over)
+    plan.actions.is_empty() && !observed.units.values().any(|unit| ends(unit) || is_surplus(unit))
 }
 
 /// Unix milliseconds.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::tests::{two_hosts, web_1};
+
+    #[test]
+    fn a_unit_that_drains_holds_up_no_generation_and_one_that_ends_does() {
+        let mut stopping = two_hosts();
+        (stopping.containers[0].stop, stopping.containers[0].drain_ms) = (true, 10_000);
+        let desired = desired(&stopping, &[]).expect("valid");
+        let is_done = |state: UnitState| {
+            is_done(&desired, &Observed { units: web_1(state, 1), ..Observed::default() }, &Plan::default())
+        };
+        assert!(is_done(UnitState::Running { pid: 9 }));
+        assert!(!is_done(UnitState::Stopping { pid: 9 }));
+    }
 }

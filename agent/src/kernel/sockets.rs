@@ -93,14 +93,30 @@ fn sockets(socket: &Socket, head: [u8; 4], states: u32) -> io::Result<Vec<[u8; I
         let (bytes, _) = socket.recv_from_full()?;
         for (kind, body) in messages(&bytes) {
             match kind {
-                NLMSG_DONE => return Ok(found),
-                // A kernel without that family or protocol has no such sockets.
-                NLMSG_ERROR => return Ok(found),
+                NLMSG_DONE | NLMSG_ERROR => return end_of_dump(head, body).map(|()| found),
                 // struct inet_diag_msg: family, state, timer, retransmits, id.
                 _ => found.extend(body.get(4..4 + ID).and_then(|id| <[u8; ID]>::try_from(id).ok())),
             }
         }
     }
+}
+
+/// Errors if the kernel gave up in the middle, or before the first: what was found is then not all there is.
+fn end_of_dump(head: [u8; 4], body: &[u8]) -> io::Result<()> {
+    match -code(body) {
+        ..=0 => Ok(()),
+        // A kernel without that family or protocol has no such sockets. TCP over IPv4 it has; it cannot list it.
+        libc::ENOENT if head[..2] != [libc::AF_INET as u8, libc::IPPROTO_TCP as u8] => Ok(()),
+        libc::ENOENT => Err(io::Error::other("this kernel cannot list TCP sockets (CONFIG_INET_TCP_DIAG)")),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// What an acknowledgement or the end of a dump begins with: 0 or a negative errno.
+fn code(body: &[u8]) -> i32 {
+    let bytes = body.get(..4).and_then(|bytes| bytes.try_into().ok());
+    // Of no errno: kept from a negation that overflows.
+    bytes.map_or(0, i32::from_ne_bytes).max(-i32::MAX)
 }
 
 /// The destination: 4 bytes in v4, the last 4 of `::ffff:a.b.c.d` in v6.
@@ -115,8 +131,7 @@ fn destroy(socket: &Socket, head: [u8; 4], states: u32, id: &[u8; ID]) -> io::Re
     send(socket, SOCK_DESTROY, NLM_F_ACK, head, states, id)?;
     let (bytes, _) = socket.recv_from_full()?;
     let answer = messages(&bytes).find(|(kind, _)| *kind == NLMSG_ERROR);
-    let code = answer.and_then(|(_, body)| body.get(..4)?.try_into().ok()).map_or(0, i32::from_ne_bytes);
-    match -code {
+    match -answer.map_or(0, |(_, body)| code(body)) {
         0 => Ok(true),
         libc::ENOENT => Ok(false),
         libc::EOPNOTSUPP => Err(io::Error::other("this kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY)")),
@@ -151,6 +166,19 @@ pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_that_broke_off_is_an_error_and_not_a_short_list() {
+        let end = |family: i32, errno: i32| {
+            let head = [family as u8, libc::IPPROTO_TCP as u8, 0, 0];
+            end_of_dump(head, &(-errno).to_ne_bytes()).map_err(|error| error.raw_os_error())
+        };
+        assert_eq!(end(libc::AF_INET, 0), Ok(()));
+        assert_eq!(end(libc::AF_INET6, libc::ENOENT), Ok(()), "a kernel without IPv6");
+        assert_eq!(end(libc::AF_INET, libc::ENOENT), Err(None), "it cannot list them, and says so in words");
+        assert_eq!(end(libc::AF_INET6, libc::EPERM), Err(Some(libc::EPERM)));
+        assert!(end_of_dump([0; 4], &[]).is_ok() && end_of_dump([0; 4], &i32::MIN.to_ne_bytes()).is_err());
+    }
 
     #[test]
     fn a_peer_is_known_in_both_families() {

@@ -8,30 +8,33 @@ use crate::observed::{Unit, UnitState};
 /// The least a unit drains, milliseconds: names are answered with a TTL of 1 s, and the slowest host needs a moment to
 /// hear that this one left them. Until then somebody may still begin a flow.
 pub(crate) const LEAST_MS: u64 = 1_500;
-/// How often its flows are counted meanwhile, milliseconds.
+/// How often its flows are counted meanwhile, milliseconds: often while most drains end, then seldom enough for those
+/// that last an hour.
 const LOOK_EVERY_MS: u64 = 100;
+const LOOK_OFTEN_MS: u64 = 3_000;
+const LOOK_LATER_EVERY_MS: u64 = 500;
 
 /// What to do with a unit that drains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drain {
-    LookAgainAt(u64),
+    /// After as many milliseconds.
+    LookAgainIn(u64),
     Over,
 }
 
-/// Decides at `now_ms`; the drain began at `began_ms`. `flows` are its inbound TCP flows; None = they cannot be
-/// counted: a unit on the host's own network waits out the least time, another one its deadline.
-pub(super) fn drain(unit: &DesiredUnit, began_ms: u64, flows: Option<usize>, now_ms: u64) -> Drain {
-    let deadline_ms = began_ms.saturating_add(unit.drain_ms);
-    let least_ms = began_ms.saturating_add(LEAST_MS).min(deadline_ms);
+/// Decides when it has drained for `drained_ms`. `flows` are its inbound TCP flows; None = they cannot be counted: a
+/// unit on the host's own network waits out the least time, another one its deadline.
+pub(super) fn drain(unit: &DesiredUnit, drained_ms: u64, flows: Option<usize>) -> Drain {
     let end_ms = match (unit.spec.network_mode.as_str(), flows) {
         // Nobody can reach it.
-        ("none", _) => began_ms,
-        ("host", _) | (_, Some(0)) => least_ms,
-        _ => deadline_ms,
+        ("none", _) => 0,
+        ("host", _) | (_, Some(0)) => LEAST_MS.min(unit.drain_ms),
+        _ => unit.drain_ms,
     };
-    match now_ms >= end_ms {
-        true => Drain::Over,
-        false => Drain::LookAgainAt(end_ms.min(now_ms.saturating_add(LOOK_EVERY_MS))),
+    let look_ms = if drained_ms < LOOK_OFTEN_MS { LOOK_EVERY_MS } else { LOOK_LATER_EVERY_MS };
+    match end_ms.saturating_sub(drained_ms) {
+        0 => Drain::Over,
+        left_ms => Drain::LookAgainIn(left_ms.min(look_ms)),
     }
 }
 
@@ -40,24 +43,28 @@ pub(crate) fn drains(wanted: &DesiredUnit, unit: &Unit) -> bool {
     wanted.stop && wanted.drain_ms > 0 && matches!(unit.state, UnitState::Running { .. })
 }
 
-/// When each drain began, Unix milliseconds. Lost with the agent; a drain then begins again.
+/// How long each unit has drained. Lost with the agent; a drain then begins again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Begun(BTreeMap<String, u64>);
+pub(super) struct Begun {
+    /// Both by a clock that neither jumps nor goes back, milliseconds: a wall clock that is set ends no drain.
+    began_ms: BTreeMap<String, u64>,
+    now_ms: u64,
+}
 
 impl Begun {
     pub(super) fn note(&mut self, wanted: &BTreeMap<String, DesiredUnit>, units: &BTreeMap<String, Unit>, now_ms: u64) {
         let is_draining =
             |name: &String| wanted.get(name).zip(units.get(name)).is_some_and(|(wanted, unit)| drains(wanted, unit));
-        self.0.retain(|name, _| is_draining(name));
+        self.began_ms.retain(|name, _| is_draining(name));
         for name in units.keys().filter(|name| is_draining(name)) {
-            let began_ms = self.0.entry(name.clone()).or_insert(now_ms);
-            // A clock that went back must not make the drain longer than it may be.
-            *began_ms = now_ms.min(*began_ms);
+            self.began_ms.entry(name.clone()).or_insert(now_ms);
         }
+        self.now_ms = now_ms;
     }
 
-    pub(super) fn ms(&self, name: &str) -> Option<u64> {
-        self.0.get(name).copied()
+    /// 0 for one that was not noted.
+    pub(super) fn drained_ms(&self, name: &str) -> u64 {
+        self.began_ms.get(name).map_or(0, |began_ms| self.now_ms.saturating_sub(*began_ms))
     }
 }
 
@@ -69,7 +76,6 @@ mod tests {
     use crate::desired::desired;
     use crate::desired::tests::two_hosts;
 
-    const BEGAN_MS: u64 = 1_000_000;
     const DRAIN_MS: u64 = 10_000;
 
     fn unit(network_mode: &str, drain_ms: u64) -> DesiredUnit {
@@ -80,12 +86,12 @@ mod tests {
 
     /// How long a drain lasts if every look finds `flows`.
     fn lasts_ms(unit: &DesiredUnit, flows: Option<usize>) -> u64 {
-        let mut now_ms = BEGAN_MS;
-        while let Drain::LookAgainAt(next_ms) = drain(unit, BEGAN_MS, flows, now_ms) {
-            assert!(next_ms > now_ms && next_ms <= now_ms + 100, "from {now_ms} to {next_ms}");
-            now_ms = next_ms;
+        let mut drained_ms = 0;
+        while let Drain::LookAgainIn(wait_ms) = drain(unit, drained_ms, flows) {
+            assert!((1..=500).contains(&wait_ms), "{wait_ms} ms after {drained_ms}");
+            drained_ms += wait_ms;
         }
-        now_ms - BEGAN_MS
+        drained_ms
     }
 
     #[test]
@@ -100,8 +106,13 @@ mod tests {
     #[test]
     fn it_ends_when_the_last_flow_does() {
         let managed = unit("managed", DRAIN_MS);
-        assert_eq!(drain(&managed, BEGAN_MS, Some(1), BEGAN_MS + 4000), Drain::LookAgainAt(BEGAN_MS + 4100));
-        assert_eq!(drain(&managed, BEGAN_MS, Some(0), BEGAN_MS + 4100), Drain::Over);
+        assert_eq!(drain(&managed, 2000, Some(1)), Drain::LookAgainIn(100));
+        assert_eq!(drain(&managed, 2100, Some(0)), Drain::Over);
+    }
+
+    #[test]
+    fn one_that_lasts_is_looked_at_less_often() {
+        assert_eq!(drain(&unit("managed", 3_600_000), 3000, Some(1)), Drain::LookAgainIn(500));
     }
 
     #[test]
@@ -111,15 +122,16 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_does_not_make_it_longer() {
+    fn it_is_counted_from_its_first_look_and_forgotten_when_it_is_not_wanted_any_more() {
         let wanted = BTreeMap::from([("shop-web-1".to_owned(), unit("managed", DRAIN_MS))]);
         let units = crate::desired::tests::web_1(UnitState::Running { pid: 9 }, 1);
         let mut begun = Begun::default();
-        begun.note(&wanted, &units, BEGAN_MS);
-        begun.note(&wanted, &units, BEGAN_MS - 900_000);
-        assert_eq!(begun.ms("shop-web-1"), Some(BEGAN_MS - 900_000));
-        begun.note(&wanted, &BTreeMap::new(), BEGAN_MS);
-        assert_eq!(begun.ms("shop-web-1"), None);
+        begun.note(&wanted, &units, 700);
+        begun.note(&wanted, &units, 1000);
+        assert_eq!(begun.drained_ms("shop-web-1"), 300);
+        begun.note(&BTreeMap::new(), &units, 1100);
+        begun.note(&wanted, &units, 1200);
+        assert_eq!(begun.drained_ms("shop-web-1"), 0);
     }
 
     proptest! {

@@ -48,14 +48,15 @@ impl History {
         }
     }
 
-    /// Notes which units drain, and forgets those that do not any more.
+    /// Notes which units drain, and forgets those that do not any more. `now_ms` is of a clock that neither jumps nor
+    /// goes back, so not Unix milliseconds.
     pub fn note_drains(&mut self, wanted: &BTreeMap<String, DesiredUnit>, units: &BTreeMap<String, Unit>, now_ms: u64) {
         self.drains.note(wanted, units, now_ms);
     }
 
-    /// Unix milliseconds when the unit began to drain; None = not noted.
-    pub fn drains_since_ms(&self, name: &str) -> Option<u64> {
-        self.drains.ms(name)
+    /// Milliseconds the unit had drained when drains were last noted.
+    pub fn drained_ms(&self, name: &str) -> u64 {
+        self.drains.drained_ms(name)
     }
 
     /// Milliseconds between the last end of the unit and its next start.

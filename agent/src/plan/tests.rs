@@ -204,15 +204,19 @@ fn a_unit_that_drains_is_stopped_when_its_last_flow_is_over() {
     (stopping.containers[0].stop, stopping.containers[0].drain_ms) = (true, 10_000);
     let desired = wanted(&stopping);
     let mut history = History::default();
-    history.note_drains(&desired.units, &observed.units, NOW_MS);
+    history.note_drains(&desired.units, &observed.units, 0);
+    history.note_drains(&desired.units, &observed.units, 2000);
     observed.flows.insert(WEB.into(), 1);
-    let later = NOW_MS + 5000;
+    // The wall clock was set meanwhile: no reason to cut flows.
+    let later = NOW_MS + 3_600_000;
     let meanwhile = plan(&desired, &observed, &history, true, later);
     assert_eq!((meanwhile.actions.len(), meanwhile.again_ms), (0, Some(later + 100)));
-    let overdue = plan(&desired, &observed, &history, true, NOW_MS + 10_000);
+    let mut overdue = history.clone();
+    overdue.note_drains(&desired.units, &observed.units, 10_000);
+    let overdue = plan(&desired, &observed, &overdue, true, NOW_MS);
     assert_eq!(lines(&overdue.actions), ["stop shop-web-1 with SIGTERM, 0 ms grace"]);
     observed.flows.insert(WEB.into(), 0);
-    let over = plan(&desired, &observed, &history, true, later + 100);
+    let over = plan(&desired, &observed, &history, true, NOW_MS);
     assert_eq!(lines(&over.actions), ["stop shop-web-1 with SIGTERM, 0 ms grace"]);
 }
 

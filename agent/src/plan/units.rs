@@ -76,9 +76,8 @@ fn step(unit: &DesiredUnit, held: Option<&Unit>, observed: &Observed, history: &
     let is_outdated = !unit.is_made_as_wanted(held);
     match &held.state {
         UnitState::Running { .. } if drains(unit, held) => {
-            let began_ms = history.drains_since_ms(name).unwrap_or(now_ms);
-            match drain(unit, began_ms, observed.flows.get(name).copied(), now_ms) {
-                Drain::LookAgainAt(ms) => Step::WaitUntil(ms),
+            match drain(unit, history.drained_ms(name), observed.flows.get(name).copied()) {
+                Drain::LookAgainIn(ms) => Step::WaitUntil(now_ms.saturating_add(ms)),
                 Drain::Over => Step::Stop,
             }
         }
