@@ -1,5 +1,6 @@
 //! The one loop: desired, observe, plan, do, until nothing is left; then wait for the next reason to look.
 
+mod progress;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,12 +17,13 @@ use crate::failures::Failures;
 use crate::health::rota::{Verdicts, join};
 use crate::kernel::{Deletions, Kernel, inbound_flows};
 use crate::names::Names;
-use crate::observed::{Observed, Unit, UnitState};
+use crate::observed::{Observed, Unit};
 use crate::plan::{History, Plan, drains, plan};
 use crate::problems::Problems;
 use crate::runtime::Runtimes;
 use crate::source::Assignments;
 use crate::status::statuses;
+use progress::Progress;
 
 /// Look even if nobody called: what changes in the kernel without telling us (a deleted interface) is mended then.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -33,6 +35,8 @@ const ROUNDS_MAX: usize = 16;
 pub struct Shown {
     /// The last generation whose every step is done.
     pub generation: u64,
+    /// Every step of an assignment was tried once since this agent began.
+    pub is_applied: bool,
     pub wanted_generation: u64,
     pub synced: bool,
     /// The host was looked at: `containers` is all there is.
@@ -84,7 +88,7 @@ struct Current {
     assignment: Option<Arc<Assignment>>,
     desired: Option<Arc<Desired>>,
     synced: bool,
-    reached: u64,
+    progress: Progress,
 }
 
 /// Why the loop ended.
@@ -204,16 +208,15 @@ impl Reconciler {
         self.history.note_drains(&whole.units, &observed.units, self.began.elapsed().as_millis() as u64);
         let plan = plan(&desired, &observed, &self.history, self.current.synced, now_ms);
         self.failures.keep_planned(&plan.actions, &self.parts.problems);
-        if is_done(&whole, &observed, &plan) {
-            self.current.reached = whole.generation;
-        }
         let due: Vec<_> = plan.actions.iter().filter(|a| self.failures.is_due(a, now_ms)).cloned().collect();
+        self.current.progress.note(&whole, &observed, &plan, !due.is_empty());
         self.show(&whole, observed, &plan);
         if due.is_empty() {
             let again_ms = [plan.again_ms, self.failures.next_ms()].into_iter().flatten().min();
             return Ok(Round::Settled(again_ms));
         }
         self.carry_out(due, &unlisted).await;
+        self.current.progress.round_made();
         Ok(Round::Again)
     }
 
@@ -252,7 +255,8 @@ impl Reconciler {
 
     fn show(&self, desired: &Arc<Desired>, observed: Observed, plan: &Plan) {
         let shown = Shown {
-            generation: self.current.reached,
+            generation: self.current.progress.reached,
+            is_applied: self.current.progress.is_applied,
             wanted_generation: desired.generation,
             synced: self.current.synced,
             is_observed: true,
@@ -313,32 +317,7 @@ async fn next(deletions: Option<&Deletions>) -> std::io::Result<()> {
     }
 }
 
-/// Every step is done: nothing is planned and nothing still ends. What drains has left names and rings already.
-fn is_done(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
-    let ends = |unit: &Unit| matches!(unit.state, UnitState::Stopping { .. });
-    let is_surplus = |unit: &Unit| !desired.units.contains_key(&unit.name);
-    plan.actions.is_empty() && !observed.units.values().any(|unit| ends(unit) || is_surplus(unit))
-}
-
 /// Unix milliseconds.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::desired::tests::{two_hosts, web_1};
-
-    #[test]
-    fn a_unit_that_drains_holds_up_no_generation_and_one_that_ends_does() {
-        let mut stopping = two_hosts();
-        (stopping.containers[0].stop, stopping.containers[0].drain_ms) = (true, 10_000);
-        let desired = desired(&stopping, &[]).expect("valid");
-        let is_done = |state: UnitState| {
-            is_done(&desired, &Observed { units: web_1(state, 1), ..Observed::default() }, &Plan::default())
-        };
-        assert!(is_done(UnitState::Running { pid: 9 }));
-        assert!(!is_done(UnitState::Stopping { pid: 9 }));
-    }
 }

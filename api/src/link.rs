@@ -147,6 +147,17 @@ pub struct Report {
     /// was under way for seconds does not make `peers` look younger than they are; absent = nothing is said.
     #[prost(uint64, optional, tag = "9")]
     pub made_ms: Option<u64>,
+    /// This agent has taken an assignment and tried its every step once: its host is ready. `generation` may come later,
+    /// or never while a step keeps failing. See [`Report::has_applied`].
+    #[prost(bool, tag = "10")]
+    pub is_applied: bool,
+}
+
+impl Report {
+    /// The host is ready; agents that do not say `is_applied` are so when they have done every step once.
+    pub fn has_applied(&self) -> bool {
+        self.is_applied || self.generation > 0
+    }
 }
 
 /// Proof that another host lives: it answered something this host had sent it.

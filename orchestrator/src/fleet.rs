@@ -223,6 +223,7 @@ fn with_live(mut state: State, known: impl Fn(u32) -> Option<Live>) -> State {
     let fresh = |node: &Node| Live {
         state: HostState::Suspect,
         is_lost: node.loss == Loss::Lost,
+        is_avoided: node.loss != Loss::None,
         reason: detector::AWAITED.into(),
         ..Live::default()
     };
@@ -247,5 +248,34 @@ async fn write_reports(fleet: std::sync::Weak<Fleet>, mut queue: mpsc::Receiver<
             tracing::error!(%error, "reports could not be written");
             hosts.iter().for_each(|node_id| fleet.streams.restart(*node_id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{self, Standing};
+
+    fn restarted(loss: Loss) -> State {
+        let mut state = State { revision: 7, ..State::default() };
+        state.nodes.insert(1, Arc::new(Node { id: 1, name: "h1".into(), loss, ..Node::default() }));
+        with_live(state, |_| None)
+    }
+
+    #[test]
+    fn after_a_restart_a_host_that_was_given_up_is_avoided_and_one_that_is_awaited_is_not() {
+        let is_avoided = [Loss::None, Loss::Held, Loss::Lost].map(|loss| restarted(loss).is_avoided(1));
+        assert_eq!(is_avoided, [false, true, true]);
+    }
+
+    #[test]
+    fn a_host_that_begins_to_be_avoided_makes_a_generation_although_it_was_suspect_before() {
+        let old = restarted(Loss::None);
+        let mut next = old.clone();
+        let standing = Standing { state: HostState::Suspect, loss: Loss::None, reason: "silent".into() };
+        report::host_state(&mut next, 1, standing, 0);
+        assert!(next.is_avoided(1));
+        let writes = persist::writes(&old, &next).expect("records");
+        assert!(!writes.is_empty(), "hosts are told by generations");
     }
 }

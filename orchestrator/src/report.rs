@@ -58,14 +58,16 @@ pub fn host_state(state: &mut State, node_id: u32, standing: Standing, now_ms: u
     if standing.is_held_by(node, live) {
         return;
     }
-    let is_news = live.state != standing.state;
+    let is_avoided = matches!(standing.state, HostState::Suspect | HostState::Dead);
+    // What is avoided is told to every host: a change that is seen there needs a generation of its own.
+    let is_news = (live.state, live.is_avoided) != (standing.state, is_avoided);
     let is_reachable = |state| matches!(state, HostState::Ready | HostState::ControlLost);
     if matches!(live.state, HostState::Suspect | HostState::Dead) && is_reachable(standing.state) {
         // 0 means that it always was.
         live.reachable_since_ms = now_ms.max(1);
     }
     (live.state, live.is_lost, live.reason) = (standing.state, standing.loss == Loss::Lost, standing.reason.clone());
-    live.is_avoided = matches!(standing.state, HostState::Suspect | HostState::Dead);
+    live.is_avoided = is_avoided;
     if node.loss != standing.loss {
         Arc::make_mut(node).loss = standing.loss;
     }
@@ -202,7 +204,7 @@ fn update_host(state: &mut State, node_id: u32, report: &Report, now_ms: u64) {
     for problem in new {
         state.record(now_ms, "host-problem", name.clone(), problem);
     }
-    if report.generation > 0 {
+    if report.has_applied() {
         host_state(state, node_id, Standing::READY, now_ms);
     }
 }

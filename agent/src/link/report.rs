@@ -110,7 +110,15 @@ impl Told {
         let complete = shown.is_observed && !self.is_complete;
         self.is_complete |= complete;
         self.containers = now;
-        Report { generation: shown.generation, containers, gone, complete, problems, ..Report::default() }
+        Report {
+            generation: shown.generation,
+            is_applied: shown.is_applied,
+            containers,
+            gone,
+            complete,
+            problems,
+            ..Report::default()
+        }
     }
 
     /// Those whose result is news; all with a complete report.
@@ -178,6 +186,13 @@ mod tests {
         };
         assert_eq!(tokio::time::timeout(Duration::from_secs(5), told).await, Ok(9000));
         feed.abort();
+    }
+
+    #[test]
+    fn a_host_that_has_not_done_every_step_yet_says_that_it_has_tried_all() {
+        let shown = Shown { generation: 0, is_applied: true, ..shown(&[("a", "stopping")]) };
+        let report = Told::default().report(&shown, vec![]);
+        assert_eq!((report.generation, report.is_applied), (0, true));
     }
 
     #[test]

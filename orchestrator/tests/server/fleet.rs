@@ -274,7 +274,7 @@ async fn a_server_with_an_older_store_tells_a_host_nothing_however_far_it_counts
         crate::common::server_stream::<_, remuda_api::link::Update>(&mut client, "Assign", request).await
     };
     for held in [1_000, 0] {
-        let refused = ask(held).await.err().expect("refused");
+        let refused = ask(held).await.expect_err("refused");
         assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
         assert!(refused.message().contains("older than the one held, generation 1000"), "{}", refused.message());
     }
