@@ -45,8 +45,17 @@ pub enum End {
 
 /// Follows until done, detached by Ctrl-C, or out of time.
 pub async fn converge(client: &Client, goals: &[Goal]) -> Outcome {
-    pursue(client, goals).await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(pursue(client, goals).await?.code())
+}
+
+impl End {
+    /// Who stops following does not know that it is done: `remuda host drain h2 && reboot` must not go on.
+    pub fn code(self) -> ExitCode {
+        match self {
+            Self::Done => ExitCode::SUCCESS,
+            Self::Detached => ExitCode::FAILURE,
+        }
+    }
 }
 
 /// [`converge`] for those who have more to say at its end.

@@ -49,11 +49,23 @@ pub async fn drain(args: DrainArgs, client: &Client) -> Outcome {
     }
     let done = format!("{} is empty", host.name);
     let goal = Goal { aim: Aim::Empty(emptying.clone()), timeout: args.timeout, done };
-    if pursue(client, &[goal]).await? == End::Done {
+    let end = pursue(client, &[goal]).await?;
+    if end == End::Done {
         say_what_waits(&emptying, client).await?;
         eprintln!("nothing is placed on it until `remuda host activate {}`", host.name);
+        confirm_alive(&host.name, client).await?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(end.code())
+}
+
+/// The fleet asks nothing of it any more; whether it does, only a host that answers can say.
+async fn confirm_alive(name: &str, client: &Client) -> Result<(), Failure> {
+    let host: Host = client.get(&["hosts", name]).await?;
+    if host.state == HostState::Ready {
+        return Ok(());
+    }
+    let failure = Failure::new(format!("{name} is {} by now: what ran there may still run", word(&host.state)));
+    Err(failure.advice("look at the machine itself; when it answers again it ends what is not asked of it"))
 }
 
 /// Nothing new is placed there; what runs goes on.

@@ -39,7 +39,7 @@ pub enum Command {
     },
     /// Move every container of a host elsewhere and place none there, for maintenance
     #[command(after_help = "Examples:
-  remuda host drain h2                 follow until it is empty; Ctrl-C leaves it draining
+  remuda host drain h2                 follow until it is empty; Ctrl-C leaves it draining, exit code 1
   remuda host drain h2 --detach        return at once
   remuda host drain h2 && ssh h2 reboot
   remuda host activate h2              when it is back

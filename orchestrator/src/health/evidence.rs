@@ -57,6 +57,8 @@ pub(super) struct Outside {
     pub(super) heard_ms: Option<u64>,
     /// A host that is asked has not been heard since this server started; it may know better.
     pub(super) is_waiting: bool,
+    /// Until this time (unix ms) one that has begun to check, or begun afresh, may still say otherwise.
+    pub(super) undecided_ms: u64,
 }
 
 /// What one checker says against a container.
@@ -89,7 +91,11 @@ impl Outside {
             let vote = vote(state, node_id, endpoint_id).filter(|_| !liars.contains(&node_id));
             let Some(vote) = vote else { continue };
             match vote.outcome {
-                CheckOutcome::Unknown => {}
+                CheckOutcome::Unknown => {
+                    let slowest = check.healthy_threshold.max(check.unhealthy_threshold);
+                    let decided_ms = noticed_ms(check, slowest, vote.since_ms);
+                    outside.undecided_ms = outside.undecided_ms.max(decided_ms);
+                }
                 CheckOutcome::Failing => {
                     outside.failing.push(Failure { node_id, why: vote.reason.clone(), counts_ms });
                 }
@@ -101,19 +107,20 @@ impl Outside {
         outside
     }
 
-    /// For a container that was judged before: any that passes makes it pass, all that vote make it fail.
+    /// For a container that was judged before: any that passes makes it pass, all that vote make it fail, once those that
+    /// have just begun had the time to decide.
     pub(super) fn finding(&self, state: &State, now_ms: u64) -> Finding {
         let counted: Vec<&Failure> = self.failing.iter().filter(|failure| failure.counts_ms <= now_ms).collect();
         match () {
             () if self.passes() => Finding::Passes,
-            () if counted.is_empty() || self.is_waiting => Finding::Open,
+            () if counted.is_empty() || self.is_waiting || now_ms < self.undecided_ms => Finding::Open,
             () => Finding::Fails(self.in_words(state, &counted)),
         }
     }
 
     /// A container that is healthy fails at this time (unix ms), when words against it begin to count.
     pub(super) fn fails_ms(&self) -> Option<u64> {
-        let first_ms = self.failing.iter().map(|failure| failure.counts_ms).min();
+        let first_ms = self.failing.iter().map(|failure| failure.counts_ms.max(self.undecided_ms)).min();
         // 0: it was judged by that already.
         first_ms.filter(|counts_ms| *counts_ms > 0 && !self.passes() && !self.is_waiting)
     }

@@ -122,9 +122,12 @@ fn confirm_dead(state: &state::State, node_id: u32, name: &str) -> Result<(), Re
     let held = match state.host_state(node_id) {
         HostState::Dead => return Ok(()),
         HostState::ControlLost if state.is_lost(node_id) => return Ok(()),
+        HostState::Suspect => {
+            let why = "is suspect, not dead yet: it is one or the other in a few seconds, ask again then";
+            return Err(Refusal::new(StatusCode::CONFLICT, format!("host {name} {why}")));
+        }
         HostState::Ready => "ready",
         HostState::Joining => "joining",
-        HostState::Suspect => "suspect",
         HostState::ControlLost => "control-lost",
     };
     Err(Refusal::new(

@@ -188,3 +188,22 @@ fn the_verdict_outlives_the_server_until_everybody_who_may_know_better_has_been_
     fleet.wait_ms(1);
     assert!(!fleet.container("s-web-1").is_wanted());
 }
+
+#[test]
+fn a_checker_that_begins_afresh_may_say_otherwise_before_the_rest_decides() {
+    let mut fleet = Fleet::of(4, checked(1, Strategy::None));
+    fleet.all_pass();
+    let asked = fleet.checkers("s-web-1");
+    let (broken, sound) = asked.split_first().expect("three");
+    fleet.say(*broken, "s-web-1", CheckOutcome::Failing, REFUSED);
+    // Its check was changed in place: each counts from nothing again.
+    sound.iter().for_each(|node_id| fleet.say(*node_id, "s-web-1", CheckOutcome::Unknown, ""));
+    assert_eq!(fleet.health("s-web-1"), Health::Healthy);
+    fleet.wait_ms(1_000);
+    fleet.say(sound[0], "s-web-1", CheckOutcome::Passing, "");
+    fleet.wait_ms(600_000);
+    assert_eq!(fleet.health("s-web-1"), Health::Healthy);
+    fleet.say(sound[0], "s-web-1", CheckOutcome::Unknown, "");
+    fleet.wait_ms(600_000);
+    assert_eq!(fleet.health("s-web-1"), Health::Unhealthy, "who never decides holds up nothing");
+}
