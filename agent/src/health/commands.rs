@@ -88,11 +88,11 @@ pub async fn run(
 /// Runs the command in the unit. Errors with the reason in words; None if nobody could be asked, which says nothing
 /// about the unit. What still runs when its time is over is killed.
 async fn take(runtimes: &Runtimes, turn: &Turn) -> Option<Result<(), String>> {
-    let mut output = Vec::new();
+    let mut output = Output::default();
     let limit = Duration::from_millis(turn.timeout_ms);
     let mut ended = within(limit, execute(runtimes, turn, &mut output)).await;
     if ended == Err(Late::WeSlept) {
-        output.clear();
+        output = Output::default();
         ended = within(limit, execute(runtimes, turn, &mut output)).await;
     }
     let what = match ended {
@@ -105,24 +105,44 @@ async fn take(runtimes: &Runtimes, turn: &Turn) -> Option<Result<(), String>> {
         }
         Err(_) => format!("no answer within {} ms", turn.timeout_ms),
     };
-    Some(Err(match last_line(&output) {
+    Some(Err(match output.last_words() {
         line if line.is_empty() => what,
         line => format!("{what}: {line}"),
     }))
 }
 
-async fn execute(runtimes: &Runtimes, turn: &Turn, output: &mut Vec<u8>) -> Result<i32, NotStarted> {
+async fn execute(runtimes: &Runtimes, turn: &Turn, output: &mut Output) -> Result<i32, NotStarted> {
     let mut pieces = runtimes.check(&turn.unit, &turn.argv).await?;
     while let Some(piece) = pieces.recv().await {
         match piece {
-            ExecOutput::Stdout(bytes) | ExecOutput::Stderr(bytes) => {
-                output.extend_from_slice(&bytes);
-                output.drain(..output.len().saturating_sub(OUTPUT_KEPT_BYTES));
-            }
+            ExecOutput::Stdout(bytes) => keep(&mut output.stdout, &bytes),
+            ExecOutput::Stderr(bytes) => keep(&mut output.stderr, &bytes),
             ExecOutput::Exited(code) => return Ok(code),
         }
     }
     Err(NotStarted::NotAsked("it ended without a code".into()))
+}
+
+/// The end of what a command wrote. The two streams come in no order between them.
+#[derive(Default)]
+struct Output {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Output {
+    /// Of the stream for complaints, if there is any; empty when it wrote nothing.
+    fn last_words(&self) -> String {
+        match last_line(&self.stderr) {
+            nothing if nothing.is_empty() => last_line(&self.stdout),
+            line => line,
+        }
+    }
+}
+
+fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
+    kept.extend_from_slice(bytes);
+    kept.drain(..kept.len().saturating_sub(OUTPUT_KEPT_BYTES));
 }
 
 fn last_line(output: &[u8]) -> String {
@@ -140,6 +160,13 @@ mod tests {
         assert_eq!(last_line(b"one\ncannot reach the database\n\n  \n"), "cannot reach the database");
         assert_eq!(last_line(b""), "");
         assert_eq!(last_line(&[b'x'; 900]).len(), REASON_MAX_CHARS);
+    }
+
+    #[test]
+    fn a_complaint_is_the_reason_in_whatever_order_the_streams_came() {
+        let both = Output { stdout: b"looking\n".into(), stderr: b"not well\n".into() };
+        assert_eq!(both.last_words(), "not well");
+        assert_eq!(Output { stdout: b"looking\n".into(), ..Output::default() }.last_words(), "looking");
     }
 
     #[tokio::test]
