@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
+use remuda_api::engine::EngineSpec;
 
 /// A step of the plan, done by the module its variant is grouped under.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +141,11 @@ pub struct UnitSpec {
     /// `process` or `docker`.
     pub runtime: String,
     pub image: String,
-    pub argv: Vec<String>,
+    /// Empty = the image's; runtime `process` runs both in a row.
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
+    #[serde(default)]
+    pub command: Vec<String>,
     /// `KEY=value`.
     pub environment: Vec<String>,
     pub user: String,
@@ -156,6 +161,26 @@ pub struct UnitSpec {
     pub limit_cpu_milli: u64,
     pub limit_memory_bytes: u64,
     pub limit_pids: u64,
+    /// `key=value`, the user's own.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    #[serde(default)]
+    pub stack: String,
+    #[serde(default)]
+    pub service: String,
+    /// What only a container engine can give.
+    #[serde(default)]
+    pub engine: EngineSpec,
+    /// A health command of its own is run by [`crate::health`]: the image's is not wanted.
+    #[serde(default)]
+    pub has_health_command: bool,
+}
+
+impl UnitSpec {
+    /// What runtime `process` runs.
+    pub fn argv(&self) -> Vec<String> {
+        [self.entrypoint.as_slice(), &self.command].concat()
+    }
 }
 
 /// One address and port that serves frontends.

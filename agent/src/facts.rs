@@ -76,6 +76,7 @@ pub fn facts(options: &AgentOptions, uplinks: &Uplinks) -> HostFacts {
         map_abi: remuda_abi::ABI_VERSION,
         runtimes: vec!["process".to_owned()],
         listening: listening(),
+        engine: String::new(),
     }
 }
 

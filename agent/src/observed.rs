@@ -79,6 +79,10 @@ pub enum Verdict {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnitState {
+    /// The runtime is busy with it; ends by itself in another state. In words: `pulling nginx:1.27, 34 of 80 MB`.
+    Working {
+        what: String,
+    },
     /// Namespace exists, nothing was started yet.
     Created,
     Running {

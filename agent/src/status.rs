@@ -77,6 +77,8 @@ fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>, wait_ms: u64) -> (&
         return (if is_wanted { "pending" } else { "stopped" }, String::new());
     };
     match &unit.state {
+        UnitState::Working { what } if is_wanted => ("starting", what.clone()),
+        UnitState::Working { .. } => ("stopping", String::new()),
         UnitState::Created if is_wanted => ("starting", String::new()),
         // Stopped is said when nothing of it is left: its name may be given to another one then.
         UnitState::Created => ("stopping", String::new()),

@@ -11,6 +11,7 @@ mod delta;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::EngineSpec;
 use crate::health::HealthCommand;
 
 pub use delta::{ApplyError, Delta};
@@ -86,6 +87,22 @@ pub struct Environment {
     /// Containers may not leave the fleet.
     #[prost(bool, tag = "5")]
     pub no_egress: bool,
+    /// Credentials for pulling images, one per registry.
+    #[prost(message, repeated, tag = "6")]
+    pub registries: Vec<Registry>,
+}
+
+/// Who this environment is to a registry of images.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registry {
+    /// As the first part of an image's name: `registry.example:5000`, `docker.io`.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    #[prost(string, tag = "2")]
+    pub username: String,
+    #[prost(string, tag = "3")]
+    pub password: String,
 }
 
 /// A host of the environment.
@@ -133,6 +150,16 @@ pub struct Service {
     /// Networks it is on: names are visible to askers that share one.
     #[prost(message, repeated, tag = "7")]
     pub networks: Vec<Attachment>,
+    /// Empty: its endpoints are its containers. `balancer`: it has none, its ports lead to those of other services.
+    /// `external`: it has none, its name leads to `addresses` or `hostname`.
+    #[prost(string, tag = "8")]
+    pub kind: String,
+    /// Outside of the fleet, text.
+    #[prost(string, repeated, tag = "9")]
+    pub addresses: Vec<String>,
+    /// A name outside of the fleet; empty = none.
+    #[prost(string, tag = "10")]
+    pub hostname: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
@@ -152,6 +179,12 @@ pub struct ServicePort {
     /// Frontend id of an ingress-published port, unique in the fleet; 0 when not published.
     #[prost(uint32, tag = "5")]
     pub frontend_id: u32,
+    /// Of a balancer: ids of the services whose endpoints serve this port, sorted, each at `target`.
+    #[prost(uint32, repeated, tag = "6")]
+    pub backend_services: Vec<u32>,
+    /// Of a balancer: the port at its VIP; 0 = not there.
+    #[prost(uint32, tag = "7")]
+    pub source: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
@@ -271,6 +304,16 @@ pub struct Container {
     /// Run inside it to learn its health; None = running is healthy.
     #[prost(message, optional, tag = "28")]
     pub health_command: Option<HealthCommand>,
+    /// What only a container engine can give; None = nothing asked for.
+    #[prost(message, optional, tag = "29")]
+    pub engine: Option<EngineSpec>,
+    /// See [`crate::spec::RestartLimits`]; absent = as the host does it.
+    #[prost(uint64, optional, tag = "30")]
+    pub restart_delay_ms: Option<u64>,
+    #[prost(uint32, optional, tag = "31")]
+    pub restart_max_attempts: Option<u32>,
+    #[prost(uint64, optional, tag = "32")]
+    pub restart_window_ms: Option<u64>,
 }
 
 /// A container this host checks from outside, from its own host endpoint.

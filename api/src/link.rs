@@ -61,6 +61,9 @@ pub struct HostFacts {
     /// `<protocol>/<port>` with a listener of the host's own: may not be published; value `22/tcp sshd`.
     #[prost(string, repeated, tag = "14")]
     pub listening: Vec<String>,
+    /// The container engine, in words: `docker 20.10.24`; empty = none answers.
+    #[prost(string, tag = "15")]
+    pub engine: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -241,7 +244,7 @@ pub struct Order {
     /// Names the session that answers it.
     #[prost(string, tag = "1")]
     pub id: String,
-    #[prost(oneof = "OrderKind", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "OrderKind", tags = "2, 3, 4, 5, 6")]
     pub kind: Option<OrderKind>,
 }
 
@@ -256,6 +259,8 @@ pub enum OrderKind {
     /// Leave the fleet: stop everything, remove everything.
     #[prost(message, tag = "5")]
     Leave(LeaveOrder),
+    #[prost(message, tag = "6")]
+    RemoveVolume(RemoveVolumeOrder),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -297,6 +302,14 @@ pub struct DnsOrder {
 pub struct LeaveOrder {
     #[prost(bool, tag = "1")]
     pub force: bool,
+}
+
+/// Answered by `Exit` 0 when the volume is gone (or never was), by `Error` with the engine's words.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RemoveVolumeOrder {
+    /// Its full name.
+    #[prost(string, tag = "1")]
+    pub name: String,
 }
 
 /// One piece of a session, either way. Flow control is HTTP/2's window.

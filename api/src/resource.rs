@@ -51,7 +51,7 @@ pub enum Health {
 pub struct Service {
     pub name: String,
     pub stack: String,
-    /// `replicated`, `global`, …
+    /// `replicated`, `global`, `balancer`, `external`.
     pub kind: String,
     pub vip: Option<String>,
     pub ports: Vec<Port>,
@@ -62,6 +62,12 @@ pub struct Service {
     pub image: Option<String>,
     /// The store revision that last changed it.
     pub generation: u64,
+    /// Of the service as a whole: healthy while as many as desired are, unhealthy while none is though some ran.
+    #[serde(default)]
+    pub health: Health,
+    /// What a user may want to know besides: why it is inactive or unhealthy, who answers its check; else null.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -169,6 +175,38 @@ pub struct StackApplied {
     pub changes: Vec<String>,
     /// Services that run although the spec does not name them (removed only with `prune`).
     pub surplus: Vec<String>,
+    /// What the stack may do to its hosts, one line per use: `portainer mounts /var/run/docker.sock: …`.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A volume whose data is on hosts of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Volume {
+    /// Full name.
+    pub name: String,
+    /// None: it belongs to no stack.
+    pub stack: Option<String>,
+    pub driver: String,
+    /// The host that has its data; None = not made yet, or on every host that uses it.
+    pub host: Option<String>,
+    /// Containers that mount it, by name.
+    pub used_by: Vec<String>,
+}
+
+/// A registry whose credential is known. Passwords are never shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Registry {
+    pub address: String,
+    pub username: String,
+}
+
+/// `PUT /v1/registries/{address}`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryLogin {
+    pub username: String,
+    pub password: String,
 }
 
 /// `POST /v1/scale`: `{"stack/service": n}`; all or nothing.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::engine::EngineSpec;
 use crate::health::{HealthCheck, HealthCommand};
 
 /// Most replicas one service may ask for.
@@ -25,6 +26,22 @@ pub struct StackSpec {
     pub services: BTreeMap<String, ServiceSpec>,
     #[serde(default)]
     pub networks: BTreeMap<String, NetworkSpec>,
+    /// Volumes that mounts of its services name by key.
+    #[serde(default)]
+    pub volumes: BTreeMap<String, VolumeSpec>,
+}
+
+/// A Compose volume: data that outlives containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VolumeSpec {
+    /// Its full name; None = `<stack>_<key>`.
+    pub name: Option<String>,
+    /// It must exist and belongs to no stack.
+    pub external: bool,
+    /// None = `local`, whose data is on one host: containers that mount it run there and nowhere else.
+    pub driver: Option<String>,
+    pub driver_options: BTreeMap<String, String>,
 }
 
 /// A Compose network: who sees whose names, and whether its members may reach the outside.
@@ -68,12 +85,28 @@ pub struct ServiceSpec {
     /// Signal name such as `SIGTERM`; None = SIGTERM.
     pub stop_signal: Option<String>,
     pub restart: RestartPolicy,
+    pub restart_limits: RestartLimits,
     /// Checked by other hosts; None = not.
     pub health_check: Option<HealthCheck>,
     /// Checked by a command inside; None = not.
     pub healthcheck: Option<HealthCommand>,
     /// Deadline of the flows of a container on its way out; the drain ends early when none is left. 0 = none is kept.
     pub drain_timeout_ms: u64,
+    /// What only a container engine can give.
+    pub engine: EngineSpec,
+    /// A service without containers: its ports lead to other services.
+    pub balancer: Option<BalancerSpec>,
+    /// A service without containers: its name leads outside of the fleet.
+    pub external: Option<ExternalSpec>,
+    /// False: it is declared, and its containers begin when somebody starts it.
+    pub start_on_create: bool,
+    /// A container that takes another one's place gets its address.
+    pub retain_ip: bool,
+    /// Kept for who asks; nothing here acts on it.
+    #[schema(value_type = Object)]
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// Kept; nothing acts on it yet.
+    pub upgrade_strategy: Option<UpgradeStrategy>,
 }
 
 impl Default for ServiceSpec {
@@ -100,9 +133,17 @@ impl Default for ServiceSpec {
             stop_grace_ms: STOP_GRACE_DEFAULT_MS,
             stop_signal: None,
             restart: RestartPolicy::default(),
+            restart_limits: RestartLimits::default(),
             health_check: None,
             healthcheck: None,
             drain_timeout_ms: DRAIN_TIMEOUT_DEFAULT_MS,
+            engine: EngineSpec::default(),
+            balancer: None,
+            external: None,
+            start_on_create: true,
+            retain_ip: false,
+            metadata: BTreeMap::new(),
+            upgrade_strategy: None,
         }
     }
 }
@@ -251,4 +292,58 @@ pub enum RestartPolicy {
     Always,
     OnFailure,
     Never,
+}
+
+/// How often and how fast a container that ended is started again. None = as the host does it: after a pause that grows
+/// from crash to crash, without end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestartLimits {
+    /// From the end to the next start.
+    pub delay_ms: Option<u64>,
+    /// Starts after the first; then it stays ended.
+    pub max_attempts: Option<u32>,
+    /// A container that ran for this long starts counting attempts anew.
+    pub window_ms: Option<u64>,
+}
+
+/// Ports of a service that lead to containers of others: `lb_config` of rancher-compose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BalancerSpec {
+    /// Several with one source port share it: its backends are the containers of all their targets.
+    pub rules: Vec<BalancerRule>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BalancerRule {
+    /// The balancer's port: the container side of `ports:`, 1..=65535.
+    pub source_port: u16,
+    /// The port of the target's containers.
+    pub target_port: u16,
+    /// What its traffic is carried as: plain http rules are balanced as TCP.
+    pub protocol: Protocol,
+    /// Another stack's; None = the balancer's own.
+    pub stack: Option<String>,
+    pub service: String,
+    pub priority: Option<i64>,
+}
+
+/// Where a name leads that is outside of the fleet: addresses, or another name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExternalSpec {
+    /// IPv4 or IPv6 addresses.
+    pub addresses: Vec<String>,
+    pub hostname: Option<String>,
+}
+
+/// `upgrade_strategy` of rancher-compose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpgradeStrategy {
+    pub batch_size: Option<u32>,
+    pub interval_ms: Option<u64>,
+    pub start_first: bool,
 }

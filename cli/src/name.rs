@@ -188,6 +188,8 @@ mod tests {
             state: ServiceState::Active,
             image: None,
             generation: 1,
+            health: Health::Healthy,
+            reason: None,
         };
         let container = |service: &str, n: u32, pid| Container {
             name: format!("shop-{service}-{n}"),

@@ -211,6 +211,8 @@ mod tests {
             state: ServiceState::Active,
             image: None,
             generation: 7,
+            health: remuda_api::resource::Health::Initializing,
+            reason: None,
         }
     }
 

@@ -40,6 +40,7 @@ pub fn bare(index: usize, underlay_ips: &[String], endpoint_mtu: u32) -> Assignm
             hash_seed: 0x5eed_0000_0000_0001,
             endpoint_mode: "list".into(),
             no_egress: false,
+            registries: Vec::new(),
         }),
         nodes: underlay_ips.iter().enumerate().map(|(index, ip)| node(index, ip)).collect(),
         ..Assignment::default()

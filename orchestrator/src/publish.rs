@@ -87,6 +87,7 @@ fn environment(state: &State) -> Environment {
         hash_seed: state.fleet.hash_seed,
         endpoint_mode: "list".into(),
         no_egress: false,
+        registries: Vec::new(),
     }
 }
 
@@ -115,6 +116,7 @@ fn service(state: &State, service: &state::Service) -> Service {
         networks: attachments(service)
             .map(|(name, aliases)| Attachment { network: full_network(state, &service.stack, &name).0, aliases })
             .collect(),
+        ..Service::default()
     }
 }
 
@@ -141,6 +143,7 @@ fn port(port: &PortSpec, frontend_id: u32) -> ServicePort {
             PublishMode::Host => "host".into(),
         },
         frontend_id,
+        ..ServicePort::default()
     }
 }
 

@@ -90,6 +90,8 @@ pub fn service(state: &State, service: &state::Service) -> Service {
         },
         image: service.spec.image.clone(),
         generation: service.generation,
+        health: Health::default(),
+        reason: None,
     }
 }
 

@@ -27,7 +27,14 @@ pub(crate) fn two_hosts() -> Assignment {
         serving: true,
         ..Endpoint::default()
     };
-    let port = Port { protocol: "tcp".into(), published: 8080, target: 80, mode: "ingress".into(), frontend_id: 6 };
+    let port = Port {
+        protocol: "tcp".into(),
+        published: 8080,
+        target: 80,
+        mode: "ingress".into(),
+        frontend_id: 6,
+        ..Port::default()
+    };
     Assignment {
         generation: 7,
         node_id: 1,
@@ -136,7 +143,14 @@ fn an_endpoint_that_neither_serves_nor_drains_is_no_backend() {
 #[test]
 fn a_host_port_leads_to_its_own_container_only() {
     let mut assignment = two_hosts();
-    let port = Port { protocol: "udp".into(), published: 5353, target: 53, mode: "host".into(), frontend_id: 0 };
+    let port = Port {
+        protocol: "udp".into(),
+        published: 5353,
+        target: 53,
+        mode: "host".into(),
+        frontend_id: 0,
+        ..Port::default()
+    };
     assignment.containers[0].host_ports.push(port);
     let desired = ok(&assignment);
     let frontend = &desired.frontends[&FrontendKey::HostPort { protocol: 17, port: 5353 }];

@@ -51,7 +51,8 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
             spec_revision: container.spec_revision,
             runtime: runtime(container, at),
             image: container.image.clone(),
-            argv: [container.entrypoint.as_slice(), &container.command].concat(),
+            entrypoint: container.entrypoint.clone(),
+            command: container.command.clone(),
             environment: container.environment.clone(),
             user: container.user.clone(),
             working_dir: container.working_dir.clone(),
@@ -63,6 +64,11 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
             limit_cpu_milli: container.limit_cpu_milli,
             limit_memory_bytes: container.limit_memory_bytes,
             limit_pids: container.limit_pids,
+            labels: container.labels.clone(),
+            stack: container.stack.clone(),
+            service: container.service.clone(),
+            engine: container.engine.clone().unwrap_or_default(),
+            has_health_command: container.health_command.is_some(),
         },
     }
 }

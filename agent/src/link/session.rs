@@ -1,6 +1,8 @@
 //! One order, one session: what the user gets to see, and what went wrong instead.
 
-use remuda_api::link::{DnsOrder, ExecOrder, Frame, FrameKind, LeaveOrder, LogsOrder, Order, OrderKind};
+use remuda_api::link::{
+    DnsOrder, ExecOrder, Frame, FrameKind, LeaveOrder, LogsOrder, Order, OrderKind, RemoveVolumeOrder,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -49,8 +51,14 @@ async fn carry_out(agent: &Agent, order: Option<OrderKind>, input: Streaming<Fra
         Some(OrderKind::Leave(order)) => leave(agent, &order).await,
         Some(OrderKind::Logs(order)) => logs(agent, &order, out).await,
         Some(OrderKind::Exec(order)) => exec(agent, &order, input, out).await,
+        Some(OrderKind::RemoveVolume(order)) => remove_volume(agent, &order).await,
         None => Err("this agent does not know that order: it is older than the orchestrator".to_owned()),
     }
+}
+
+async fn remove_volume(agent: &Agent, order: &RemoveVolumeOrder) -> Result<i32, String> {
+    agent.parts.runtimes.remove_volume(&order.name).await.map_err(|error| error.to_string())?;
+    Ok(0)
 }
 
 async fn logs(agent: &Agent, order: &LogsOrder, out: &Out) -> Result<i32, String> {

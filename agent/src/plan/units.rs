@@ -83,7 +83,7 @@ fn step(unit: &DesiredUnit, held: Option<&Unit>, observed: &Observed, history: &
         }
         UnitState::Running { .. } if unit.stop || is_outdated => Step::Stop,
         UnitState::Running { .. } => Step::Keep,
-        UnitState::Stopping { .. } => Step::Nothing,
+        UnitState::Stopping { .. } | UnitState::Working { .. } => Step::Nothing,
         _ if is_outdated || unit.stop => Step::Remove,
         UnitState::Created => when_due(Step::Start),
         UnitState::Exited { code, .. } if comes_back(unit.restart, *code) => when_due(Step::Start),
@@ -126,7 +126,7 @@ fn surplus(desired: &Desired, observed: &Observed, actions: &mut Vec<Action>) {
     for unit in observed.units.values().filter(|unit| !desired.units.contains_key(&unit.name)) {
         match unit.state {
             UnitState::Running { .. } => actions.push(stop(&unit.name, SURPLUS_SIGNAL, SURPLUS_GRACE_MS)),
-            UnitState::Stopping { .. } => {}
+            UnitState::Stopping { .. } | UnitState::Working { .. } => {}
             _ => remove(&unit.name, observed, actions),
         }
     }

@@ -131,6 +131,11 @@ impl Runtimes {
         Ok(output)
     }
 
+    /// Removes a volume of the container engine's; one that is not there is removed already.
+    pub async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError> {
+        Err(RuntimeError::new(name, "no container engine runs on this host"))
+    }
+
     async fn create(&self, spec: &UnitSpec) -> Result<(), RuntimeError> {
         let refuse = |reason: String| RuntimeError::new(&spec.name, reason);
         if spec.runtime != "process" {

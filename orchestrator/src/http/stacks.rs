@@ -74,5 +74,5 @@ fn declare_stack(state: &mut crate::state::State, name: &str, wish: &StackApply)
 }
 
 pub(super) fn applied(generation: u64, declared: declare::Declared) -> StackApplied {
-    StackApplied { generation, changes: declared.changes, surplus: declared.surplus }
+    StackApplied { generation, changes: declared.changes, surplus: declared.surplus, warnings: Vec::new() }
 }

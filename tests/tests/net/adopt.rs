@@ -22,7 +22,14 @@ fn final_state(name: &str) -> Result<fleet::Fleet> {
     let service = |n: u32| {
         let mut service = fleet::service(50 + n, ["a", "b", "c"][n as usize], &format!("10.43.0.1{n}"));
         let (protocol, mode) = ("tcp".into(), "ingress".into());
-        service.ports = vec![ServicePort { protocol, published: 8080 + n, target: 7000, mode, frontend_id: 60 + n }];
+        service.ports = vec![ServicePort {
+            protocol,
+            published: 8080 + n,
+            target: 7000,
+            mode,
+            frontend_id: 60 + n,
+            ..ServicePort::default()
+        }];
         service
     };
     let wanted = |at: usize| Wanted { name: NAMES[at], service_id: 50 + at as u32 / 2, ..Wanted::default() };

@@ -28,6 +28,7 @@ fn web() -> Service {
         target: TARGET,
         mode: "ingress".into(),
         frontend_id: 6,
+        ..ServicePort::default()
     };
     Service { ports: vec![port], ..service(5, "web", "10.43.0.1") }
 }

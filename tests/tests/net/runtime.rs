@@ -57,7 +57,8 @@ fn spec(name: &str, argv: &[&str]) -> UnitSpec {
         spec_revision: 1,
         runtime: "process".into(),
         image: String::new(),
-        argv: argv.iter().map(|word| word.to_string()).collect(),
+        entrypoint: Vec::new(),
+        command: argv.iter().map(|word| word.to_string()).collect(),
         environment: vec!["GREETING=hello there".into()],
         user: String::new(),
         working_dir: String::new(),
@@ -69,6 +70,11 @@ fn spec(name: &str, argv: &[&str]) -> UnitSpec {
         limit_cpu_milli: 0,
         limit_memory_bytes: 0,
         limit_pids: 0,
+        labels: Vec::new(),
+        stack: "shop".into(),
+        service: "web".into(),
+        engine: Default::default(),
+        has_health_command: false,
     }
 }
 

@@ -119,7 +119,7 @@ fn default_signals() -> nix::Result<()> {
 
 /// Starts the unit's process and waits until it runs its program, or says why it does not.
 pub(super) fn start(unit: &Unit) -> Result<Process, String> {
-    let program = Program::of(unit, &unit.spec.argv, false)?;
+    let program = Program::of(unit, &unit.spec.argv(), false)?;
     files::write(unit)?;
     let limits = Limits::make(unit)?;
     let pipe = || std::io::pipe().map_err(|e| words("make a pipe", e));
