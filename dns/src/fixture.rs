@@ -82,6 +82,7 @@ fn service(id: u32, stack: &str, name: &str, mode: &str, networks: &[(&str, &[&s
         endpoint_mode: mode.into(),
         ports: Vec::new(),
         networks: networks.iter().map(attachment).collect(),
+        ..Service::default()
     }
 }
 
