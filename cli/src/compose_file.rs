@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use remuda_compose::{FILE_MAX_BYTES, Loaded, SourceFile};
+use remuda_compose::{FILE_MAX_BYTES, Loaded, SourceFile, Sources};
 
 use crate::failure::{Context, Failure};
 use crate::{env_file, source_line};
@@ -33,7 +33,11 @@ pub fn load(args: &FileArgs, stack: &str) -> Result<Loaded, Failure> {
             SourceFile::from_bytes(path.display().to_string(), bytes).map_err(|problem| refuse(&[problem], &[]))?,
         );
     }
-    let loaded = remuda_compose::load(&files, &env, stack).map_err(|problems| refuse(&problems, &files))?;
+    let directory = directory(&paths)?;
+    let sources = Sources { directory: &directory, ..Sources::new(&files, &env, stack) };
+    let named = remuda_compose::named_files(&sources).into_iter().filter_map(named_file).collect();
+    let sources = Sources { named: &named, ..sources };
+    let loaded = remuda_compose::load(&sources).map_err(|problems| refuse(&problems, &files))?;
     eprint!("{}", source_line::notices(&loaded.notices));
     Ok(loaded)
 }
@@ -69,6 +73,29 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     read.cannot(format!("read {}", path.display())).map_err(|failure| failure.advice("check -f FILE"))?;
     Ok(bytes)
+}
+
+/// Where relative paths in the files begin: the folder of the first one, absolute.
+fn directory(paths: &[PathBuf]) -> Result<String, Failure> {
+    let here = || std::path::absolute(".").cannot("find the current folder");
+    let first = paths.first().filter(|path| path.as_os_str() != STDIN);
+    let folder = match first.and_then(|path| path.parent()) {
+        Some(folder) => here()?.join(folder),
+        None => here()?,
+    };
+    Ok(folder.to_string_lossy().into_owned())
+}
+
+/// A file that a Compose file names: its text, or why it cannot be read; None when there is none.
+fn named_file(path: String) -> Option<(String, Result<String, String>)> {
+    let mut bytes = Vec::new();
+    let read = File::open(&path).and_then(|file| file.take(FILE_MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+    let text = match read {
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => Err(error.to_string()),
+        Ok(_) => SourceFile::from_bytes(path.clone(), bytes).map(|file| file.text).map_err(|problem| problem.message),
+    };
+    Some((path, text))
 }
 
 /// `.env` beside the first file, overruled by the environment of this command.

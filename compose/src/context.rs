@@ -1,15 +1,19 @@
 //! What travels along while a stack is read: inputs, the report, budgets, and what to check once all services are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use remuda_api::spec::Protocol;
 
+use crate::Sources;
 use crate::limits::{EXPANDED_MAX_BYTES, PORTS_MAX};
 use crate::report::{Place, Report};
 
 pub(crate) struct Context<'a> {
+    pub sources: &'a Sources<'a>,
     pub env: &'a BTreeMap<String, String>,
     pub stack: &'a str,
+    /// Absolute paths of files that files name.
+    pub wanted: BTreeSet<String>,
     pub report: Report,
     /// What may still be built from the files, bytes.
     pub bytes_left: usize,
@@ -43,10 +47,12 @@ pub(crate) struct Published {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(env: &'a BTreeMap<String, String>, stack: &'a str) -> Self {
+    pub(crate) fn new(sources: &'a Sources<'a>) -> Self {
         Self {
-            env,
-            stack,
+            sources,
+            env: sources.env,
+            stack: sources.stack,
+            wanted: BTreeSet::new(),
             report: Report::default(),
             bytes_left: EXPANDED_MAX_BYTES,
             ports_left: PORTS_MAX,

@@ -15,7 +15,8 @@ use crate::value::{Node, Span};
 use crate::{SourceFile, depends_on, keys, networks, parse, service};
 
 /// The stack the files describe; what is wrong goes to the report, and the result then means nothing.
-pub(crate) fn read(files: &[SourceFile], context: &mut Context) -> StackSpec {
+pub(crate) fn read(context: &mut Context) -> StackSpec {
+    let files = context.sources.files;
     check_files(files, context);
     if let Err(error) = names::check_label(context.stack) {
         let message = format!("stack name {} {error}", shown(context.stack));

@@ -259,16 +259,22 @@ fn what_the_user_wrote_cannot_forge_the_message() {
 
 #[test]
 fn a_bad_stack_name_and_several_files_are_problems_too() {
-    use remuda_compose::{SourceFile, load};
+    use remuda_compose::{SourceFile, Sources, load};
     let file = SourceFile { path: "a.yml".into(), text: "services: {web: {image: x}}".into() };
     let env = Default::default();
     let print = |result: Result<_, Vec<remuda_compose::Problem>>| -> String {
         result.map(|_: remuda_compose::Loaded| ()).expect_err("refused")[0].to_string()
     };
-    assert_eq!(print(load(&[], &env, "shop")), ":1:1: no file: give one with `-f FILE`");
-    assert!(print(load(std::slice::from_ref(&file), &env, "a.b")).starts_with("a.yml:1:1: stack name `a.b` may hold"));
+    assert_eq!(print(load(&Sources::new(&[], &env, "shop"))), ":1:1: no file: give one with `-f FILE`");
+    assert!(
+        print(load(&Sources::new(std::slice::from_ref(&file), &env, "a.b")))
+            .starts_with("a.yml:1:1: stack name `a.b` may hold")
+    );
     let other = SourceFile { path: "b.yml".into(), ..file.clone() };
-    assert_eq!(print(load(&[file, other], &env, "shop")), "b.yml:1:1: several files are not merged yet: give one file");
+    assert_eq!(
+        print(load(&Sources::new(&[file, other], &env, "shop"))),
+        "b.yml:1:1: several files are not merged yet: give one file"
+    );
 }
 
 #[test]

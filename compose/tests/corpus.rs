@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use common::{STACK, loaded};
 use remuda_api::spec::ServiceMode;
-use remuda_compose::{Loaded, SourceFile, load};
+use remuda_compose::{Loaded, SourceFile, Sources, load};
 
 /// The file of the corpus, or None (saying so) where the corpus is not beside the checkout.
 fn corpus(path: &str) -> Option<Loaded> {
@@ -16,7 +16,10 @@ fn corpus(path: &str) -> Option<Loaded> {
         return None;
     };
     let file = SourceFile { path: path.to_owned(), text };
-    Some(load(&[file], &Default::default(), STACK).unwrap_or_else(|problems| panic!("{path}: {problems:#?}")))
+    Some(
+        load(&Sources::new(&[file], &Default::default(), STACK))
+            .unwrap_or_else(|problems| panic!("{path}: {problems:#?}")),
+    )
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn every_example_of_the_project_loads() {
             } else if path.file_stem().is_some_and(|stem| stem == "compose" || stem == "docker-compose") {
                 let bytes = std::fs::read(&path).expect("a file of the checkout");
                 let file = SourceFile::from_bytes(path.display().to_string(), bytes).expect("text");
-                load(&[file], &env, STACK).unwrap_or_else(|problems| panic!("{problems:#?}"));
+                load(&Sources::new(&[file], &env, STACK)).unwrap_or_else(|problems| panic!("{problems:#?}"));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::{STACK, problems, try_load};
 use proptest::prelude::*;
-use remuda_compose::{FILE_MAX_BYTES, SourceFile, load};
+use remuda_compose::{FILE_MAX_BYTES, SourceFile, Sources, load};
 
 /// What "well under a second" allows on a busy two-core machine.
 const BUDGET: Duration = Duration::from_millis(900);
@@ -124,7 +124,7 @@ fn values_from_outside_cannot_grow_the_stack_without_bound() {
         let text = filled("services:\n", |n| unit.replace('#', &n.to_string()));
         let start = Instant::now();
         let file = SourceFile { path: "compose.yml".into(), text };
-        assert!(load(&[file], &env, STACK).is_err());
+        assert!(load(&Sources::new(&[file], &env, STACK)).is_err());
         assert!(start.elapsed() < BUDGET, "{:?}", start.elapsed());
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use remuda_compose::{SourceFile, load};
+use remuda_compose::{SourceFile, Sources, load};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = SourceFile::from_bytes("fuzz.yml", bytes.to_vec()) else {
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let env = BTreeMap::from([("A".to_owned(), "value".to_owned()), ("E".to_owned(), String::new())]);
     let files = [file];
     let text = &files[0].text;
-    match load(&files, &env, "fuzz") {
+    match load(&Sources::new(&files, &env, "fuzz")) {
         Ok(loaded) => assert!(!loaded.spec.services.is_empty(), "a stack without services was accepted"),
         Err(problems) => {
             assert!(!problems.is_empty(), "refused without a reason");

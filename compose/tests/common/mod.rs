@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use remuda_api::spec::{ServiceSpec, StackSpec};
-use remuda_compose::{Loaded, Problem, SourceFile, load};
+use remuda_compose::{Loaded, Problem, SourceFile, Sources, load};
 
 pub const STACK: &str = "shop";
 
@@ -12,7 +12,7 @@ pub fn try_load(text: &str) -> Result<Loaded, Vec<Problem>> {
     let env = [("TAG", "1.27"), ("PORT", "8080"), ("SECRET", "s3cret"), ("EMPTY", "")];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let file = SourceFile { path: "compose.yml".to_owned(), text: text.to_owned() };
-    load(&[file], &BTreeMap::from(env), STACK)
+    load(&Sources::new(&[file], &BTreeMap::from(env), STACK))
 }
 
 pub fn loaded(text: &str) -> Loaded {
