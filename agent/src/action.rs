@@ -21,6 +21,7 @@ pub enum Action {
     /// Signal now, SIGKILL after the grace time; returns at once, the exit is observed.
     StopUnit {
         name: String,
+        /// Empty = the one it asks for itself, else SIGTERM.
         signal: String,
         grace_ms: u64,
     },
@@ -171,6 +172,11 @@ pub struct UnitSpec {
     /// What only a container engine can give.
     #[serde(default)]
     pub engine: EngineSpec,
+    /// Empty = the image's, else SIGTERM.
+    #[serde(default)]
+    pub stop_signal: String,
+    #[serde(default)]
+    pub stop_grace_ms: u64,
     /// A health command of its own is run by [`crate::health`]: the image's is not wanted.
     #[serde(default)]
     pub has_health_command: bool,
@@ -238,6 +244,9 @@ impl fmt::Display for Action {
             Self::RemoveNode(n) => write!(f, "forget node {} at {}", n.id, n.underlay_ip),
             Self::CreateUnit(u) => write!(f, "create unit {} (revision {})", u.name, u.spec_revision),
             Self::StartUnit(name) => write!(f, "start {name}"),
+            Self::StopUnit { name, signal, grace_ms } if signal.is_empty() => {
+                write!(f, "stop {name}, {grace_ms} ms grace")
+            }
             Self::StopUnit { name, signal, grace_ms } => write!(f, "stop {name} with {signal}, {grace_ms} ms grace"),
             Self::RemoveUnit(name) => write!(f, "remove unit {name}"),
             Self::PlugEndpoint(p) => write!(f, "plug {} as {}", p.name, p.ip),

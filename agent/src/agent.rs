@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::facts::{self, Uplinks};
+use crate::facts::{self, Host};
 use crate::health::rota::Verdicts;
 use crate::health::{checks, commands, kept};
 use crate::kernel::{Kernel, KernelOptions};
@@ -20,7 +20,7 @@ use crate::options::{AgentOptions, AssignmentSource};
 use crate::peers::Peers;
 use crate::problems::Problems;
 use crate::reconcile::{Ended, Parts, Reconciler, Request, Shown};
-use crate::runtime::Runtimes;
+use crate::runtime::{DockerOptions, Runtimes, docker};
 use crate::source::{Assignments, file, stored};
 use crate::{admin, peers, preflight, telemetry};
 
@@ -55,20 +55,22 @@ pub async fn run(options: AgentOptions) -> anyhow::Result<()> {
     preflight::machine()?;
     let uplinks = facts::uplinks(&options).map_err(anyhow::Error::msg)?;
     let _lock = preflight::data_dir(&options.data_dir)?;
+    let engine = docker::engine(&options.data_dir, options.docker.as_deref()).await;
+    let host = Host { options, uplinks, engine };
     let problems = Problems::default();
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let work = async {
-        match &options.source {
+        match &host.options.source {
             AssignmentSource::File(path) => {
                 let assignments = file::follow(path, problems.clone())
                     .with_context(|| format!("watch the folder of {}", path.display()))?;
-                serve(&options, &uplinks, assignments, None, problems).await
+                serve(&host, assignments, None, problems).await
             }
             AssignmentSource::Server { address, token_file } => {
-                let identity = link::identity(&options, &uplinks, address, token_file.as_deref()).await?;
-                let assignments = link::assignments(&options, &uplinks, &identity, problems.clone())?;
-                serve(&options, &uplinks, assignments, Some(identity), problems).await
+                let identity = link::identity(&host, address, token_file.as_deref()).await?;
+                let assignments = link::assignments(&host, &identity, problems.clone())?;
+                serve(&host, assignments, Some(identity), problems).await
             }
         }
     };
@@ -87,19 +89,19 @@ pub async fn run(options: AgentOptions) -> anyhow::Result<()> {
 
 /// Everything after the source is known: kernel, runtimes, names, the loop, and who may watch it.
 async fn serve(
-    options: &AgentOptions,
-    uplinks: &Uplinks,
+    host: &Host,
     mut assignments: Assignments,
     identity: Option<Arc<Identity>>,
     problems: Problems,
 ) -> anyhow::Result<()> {
+    let options = &host.options;
     let admin = admin::listen(&options.data_dir).context("open the admin socket")?;
     let node_id = match &identity {
         Some(identity) => identity.node_id(),
         None => first_node_id(&mut assignments).await?,
     };
     let (verdicts, health) = watch::channel(kept::load(&options.data_dir));
-    let parts = parts(options, uplinks, node_id, problems, health).await?;
+    let parts = parts(host, node_id, problems, health).await?;
     let (results, checks) = watch::channel(checks::Results::new());
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let (reconciler, shown) = Reconciler::new(parts.clone(), node_id, assignments, asked);
@@ -110,20 +112,21 @@ async fn serve(
     tasks.spawn(checks::run(agent.shown.clone(), results));
     let runtimes = agent.parts.runtimes.clone();
     tasks.spawn(commands::run(agent.shown.clone(), runtimes, options.data_dir.clone(), verdicts));
-    watch_and_work(options, uplinks, agent, reconciler, admin, identity, tasks).await;
+    watch_and_work(host, agent, reconciler, admin, identity, tasks).await;
     Ok(())
 }
 
 async fn parts(
-    options: &AgentOptions,
-    uplinks: &Uplinks,
+    host: &Host,
     node_id: u16,
     problems: Problems,
     health: watch::Receiver<Verdicts>,
 ) -> anyhow::Result<Parts> {
+    let Host { options, uplinks, engine } = host;
     let kernel = KernelOptions { node_id, uplinks: uplinks.names.clone(), data_dir: options.data_dir.clone() };
     let kernel = Kernel::open(kernel).await.context("open the dataplane")?;
-    let runtimes = Runtimes::open(&options.data_dir).await.context("find this host's containers")?;
+    let docker = engine.clone().map(|engine| DockerOptions { engine, node_id, problems: problems.clone() });
+    let runtimes = Runtimes::open(&options.data_dir, docker).await.context("find this host's containers")?;
     let host_ips = uplinks.frontend_ips.iter().map(|ip| IpAddr::V4(*ip)).collect();
     Ok(Parts {
         kernel: Arc::new(Mutex::new(Some(kernel))),
@@ -144,8 +147,7 @@ async fn first_node_id(assignments: &mut Assignments) -> anyhow::Result<u16> {
 
 /// Ends when the loop does: it has left the fleet. All other tasks end with it.
 async fn watch_and_work(
-    options: &AgentOptions,
-    uplinks: &Uplinks,
+    host: &Host,
     agent: Agent,
     reconciler: Reconciler,
     admin: UnixListener,
@@ -155,17 +157,17 @@ async fn watch_and_work(
     tasks.spawn(admin::serve(admin, agent.clone()));
     tasks.spawn(telemetry::serve(agent.clone()));
     if let Some(identity) = identity.clone() {
-        link::spawn(&mut tasks, options, uplinks, identity, &agent);
+        link::spawn(&mut tasks, host, identity, &agent);
         peers::spawn(&mut tasks, &agent);
     }
-    let (node_id, name) = (agent.node_id, &options.name);
-    tracing::info!("agent of host {name} (node {node_id}) at {}", uplinks.underlay_ip);
+    let (node_id, name) = (agent.node_id, &host.options.name);
+    tracing::info!("agent of host {name} (node {node_id}) at {}", host.uplinks.underlay_ip);
     let answered = agent.answered.clone();
     drop(agent);
     let ended = tokio::spawn(reconciler.run()).await;
     if ended.inspect_err(|error| tracing::error!("the loop ended: {error}")).is_ok_and(|ended| ended == Ended::Left) {
         let _ = tokio::time::timeout(ANSWER_MAX, answered.notified()).await;
-        forget(options, identity.as_deref());
+        forget(&host.options, identity.as_deref());
     }
 }
 

@@ -8,6 +8,7 @@ use nix::net::if_::InterfaceFlags;
 use remuda_api::link::{HostFacts, PROTOCOL_VERSION};
 
 use crate::options::AgentOptions;
+use crate::runtime::Engine;
 
 mod listening;
 
@@ -59,8 +60,41 @@ pub fn uplinks(options: &AgentOptions) -> Result<Uplinks, String> {
 /// Where nothing else is known.
 const MTU_ETHERNET_BYTES: u32 = 1500;
 
-/// Everything the orchestrator is told.
-pub fn facts(options: &AgentOptions, uplinks: &Uplinks) -> HostFacts {
+/// Where facts come from.
+#[derive(Clone)]
+pub struct Host {
+    pub options: AgentOptions,
+    /// As they were last seen.
+    pub uplinks: Uplinks,
+    /// None = this agent was told to use none.
+    pub engine: Option<Engine>,
+}
+
+impl Host {
+    /// With the uplinks as they are now. Addresses come and go; while they cannot be read, the last known ones stand.
+    pub fn facts_now(&self) -> HostFacts {
+        let uplinks = uplinks(&self.options).unwrap_or_else(|_| self.uplinks.clone());
+        Host { uplinks, ..self.clone() }.facts()
+    }
+
+    /// Everything the orchestrator is told.
+    pub fn facts(&self) -> HostFacts {
+        let mut facts = facts(&self.options, &self.uplinks);
+        self.tell_engine(&mut facts);
+        facts
+    }
+
+    /// An engine that was seen once is told of also while it does not answer: its containers stay where they are.
+    pub fn tell_engine(&self, facts: &mut HostFacts) {
+        let Some(engine) = &self.engine else { return };
+        let state = engine.state().borrow().clone();
+        facts.runtimes = vec!["process".to_owned()];
+        facts.runtimes.extend((!state.version.is_empty()).then(|| "docker".to_owned()));
+        facts.engine = if state.is_there() { state.version } else { String::new() };
+    }
+}
+
+fn facts(options: &AgentOptions, uplinks: &Uplinks) -> HostFacts {
     HostFacts {
         name: options.name.clone(),
         underlay_ip: uplinks.underlay_ip.to_string(),

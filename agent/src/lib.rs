@@ -34,4 +34,4 @@ pub mod telemetry;
 
 pub use agent::run;
 pub use options::{AgentOptions, AssignmentSource};
-pub use runtime::hold::hold;
+pub use runtime::process::hold::hold;

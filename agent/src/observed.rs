@@ -53,6 +53,9 @@ pub struct Unit {
     /// Unix milliseconds of the last start and the last exit; 0 = never.
     pub started_ms: u64,
     pub exited_ms: u64,
+    /// Its namespace exists, and what an engine has to create: it can be plugged and started. Else it is to be created
+    /// (again).
+    pub can_start: bool,
     /// Set for `managed` units that are wired to the overlay at this moment.
     pub plugged: bool,
     /// What its health command says of this start of it; nothing yet without one.

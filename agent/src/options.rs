@@ -20,6 +20,8 @@ pub struct AgentOptions {
     pub cpu_milli: Option<u64>,
     /// Bytes that may be placed here; None = what the machine has.
     pub memory_bytes: Option<u64>,
+    /// The container engine's socket; None = no engine is used.
+    pub docker: Option<PathBuf>,
     pub source: AssignmentSource,
 }
 

@@ -176,6 +176,7 @@ mod tests {
             restarts: 0,
             started_ms: 1,
             exited_ms: 2,
+            can_start: true,
             plugged: false,
             health: Health::default(),
         };
@@ -200,6 +201,7 @@ mod tests {
                 restarts: 0,
                 started_ms: 1,
                 exited_ms: 0,
+                can_start: true,
                 plugged: true,
                 health: Health { verdict, reason: reason.into() },
             };

@@ -160,9 +160,20 @@ fn a_host_port_leads_to_its_own_container_only() {
 /// shop-web-1 as its holder tells it.
 pub(crate) fn web_1(state: UnitState, spec_revision: u64) -> BTreeMap<String, Unit> {
     let (name, ip) = ("shop-web-1".to_owned(), Some(Ipv4Addr::new(10, 42, 1, 2)));
-    let (restarts, started_ms, exited_ms, plugged) = (0, 1, 0, true);
+    let (restarts, started_ms, exited_ms, can_start, plugged) = (0, 1, 0, true, true);
     let health = crate::observed::Health::default();
-    let unit = Unit { name: name.clone(), spec_revision, ip, state, restarts, started_ms, exited_ms, plugged, health };
+    let unit = Unit {
+        name: name.clone(),
+        spec_revision,
+        ip,
+        state,
+        restarts,
+        started_ms,
+        exited_ms,
+        can_start,
+        plugged,
+        health,
+    };
     BTreeMap::from([(name, unit)])
 }
 
@@ -300,6 +311,7 @@ fn a_unit_whose_health_command_does_not_pass_takes_no_new_flows() {
             restarts: 0,
             started_ms: 1,
             exited_ms: 0,
+            can_start: true,
             plugged: true,
             health: crate::observed::Health { verdict, reason: String::new() },
         };

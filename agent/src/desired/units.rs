@@ -41,7 +41,7 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
     DesiredUnit {
         plug,
         stop: container.stop,
-        stop_signal: or_else(&container.stop_signal, STOP_SIGNAL),
+        stop_signal: stop_signal(container),
         grace_ms: container.stop_grace_ms,
         drain_ms: container.drain_ms,
         restart: at.word("restart", or_else(&container.restart, "always").as_str(), &restarts, Restart::Always),
@@ -68,9 +68,17 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
             stack: container.stack.clone(),
             service: container.service.clone(),
             engine: container.engine.clone().unwrap_or_default(),
+            stop_signal: container.stop_signal.clone(),
+            stop_grace_ms: container.stop_grace_ms,
             has_health_command: container.health_command.is_some(),
         },
     }
+}
+
+/// An image may have one of its own, which its engine knows.
+fn stop_signal(container: &Container) -> String {
+    let otherwise = if container.runtime == "docker" { "" } else { STOP_SIGNAL };
+    or_else(&container.stop_signal, otherwise)
 }
 
 fn runtime(container: &Container, at: &mut Record) -> String {

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::patience::{Late, within};
 use crate::desired::Check;
-use crate::runtime::hold::words;
+use crate::runtime::process::hold::words;
 
 /// A status line is short; who sends more before it ends does not speak HTTP.
 const STATUS_MAX_BYTES: usize = 4 << 10;

@@ -193,6 +193,7 @@ mod tests {
             restarts: 0,
             started_ms,
             exited_ms: 0,
+            can_start: true,
             plugged: true,
             health: Health::default(),
         };

@@ -19,8 +19,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 
 use crate::agent::Agent;
-use crate::facts::{Uplinks, facts};
-use crate::options::AgentOptions;
+use crate::facts::Host;
 use crate::problems::Problems;
 use crate::source::{Assignments, stream};
 
@@ -37,12 +36,8 @@ pub(crate) mod client {
 pub(crate) type Client = client::AgentLinkClient<tonic::transport::Channel>;
 
 /// This host's identity: the one it has, renewed if it expired, or a new one by joining with the token.
-pub(crate) async fn identity(
-    options: &AgentOptions,
-    uplinks: &Uplinks,
-    server: &str,
-    token_file: Option<&Path>,
-) -> anyhow::Result<Arc<Identity>> {
+pub(crate) async fn identity(host: &Host, server: &str, token_file: Option<&Path>) -> anyhow::Result<Arc<Identity>> {
+    let options = &host.options;
     if let Some(identity) = Identity::load(&options.data_dir, server).context("read this host's identity")? {
         return Ok(Arc::new(identity));
     }
@@ -54,32 +49,18 @@ pub(crate) async fn identity(
         )
     })?;
     let token = token::read(token_file).with_context(|| format!("read the token in {}", token_file.display()))?;
-    let joined = identity::join(options, facts(options, uplinks), server, &token).await;
+    let joined = identity::join(options, host.facts(), server, &token).await;
     Ok(Arc::new(joined.with_context(|| format!("join the fleet at {server}"))?))
 }
 
 /// Follows the orchestrator's assignments, beginning with the one stored here.
-pub(crate) fn assignments(
-    options: &AgentOptions,
-    uplinks: &Uplinks,
-    identity: &Arc<Identity>,
-    problems: Problems,
-) -> anyhow::Result<Assignments> {
-    Ok(stream::follow(&options.data_dir, identity.clone(), facts(options, uplinks), problems)?)
+pub(crate) fn assignments(host: &Host, identity: &Arc<Identity>, problems: Problems) -> anyhow::Result<Assignments> {
+    Ok(stream::follow(host, identity.clone(), problems)?)
 }
 
 /// Starts what needs the running agent: reports, orders, renewal.
-pub(crate) fn spawn(
-    tasks: &mut JoinSet<()>,
-    options: &AgentOptions,
-    uplinks: &Uplinks,
-    identity: Arc<Identity>,
-    agent: &Agent,
-) {
-    let (options, uplinks) = (options.clone(), uplinks.clone());
-    // Addresses come and go; while they cannot be read, the last known ones stand.
-    let facts = move || facts(&options, &crate::facts::uplinks(&options).unwrap_or_else(|_| uplinks.clone()));
-    tasks.spawn(report::run(identity.clone(), agent.clone(), facts));
+pub(crate) fn spawn(tasks: &mut JoinSet<()>, host: &Host, identity: Arc<Identity>, agent: &Agent) {
+    tasks.spawn(report::run(identity.clone(), agent.clone(), host.clone()));
     tasks.spawn(orders::run(identity.clone(), agent.clone()));
     tasks.spawn(identity.renew_in_time(agent.parts.problems.clone()));
 }

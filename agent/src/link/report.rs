@@ -11,10 +11,12 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Identity, Patience};
 use crate::agent::Agent;
+use crate::facts::Host;
 use crate::health::checks::Results;
 use crate::peers::Peers;
 use crate::problems::Problems;
 use crate::reconcile::Shown;
+use crate::runtime::{Engine, EngineState};
 
 /// Reports under way; one more than that waits, so a slow orchestrator gets the newest instead of a backlog.
 const REPORTS_MAX: usize = 2;
@@ -22,14 +24,14 @@ const REPORTS_MAX: usize = 2;
 const FACTS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Reports for as long as the agent runs.
-pub(super) async fn run(identity: Arc<Identity>, agent: Agent, facts: impl Fn() -> HostFacts + Clone + Send + 'static) {
+pub(super) async fn run(identity: Arc<Identity>, agent: Agent, host: Host) {
     let mut patience = Patience::default();
     let seen = Seen {
         shown: agent.shown,
         checks: agent.checks,
         peers: agent.peers,
         problems: agent.parts.problems,
-        facts: gathered(facts),
+        facts: gathered(host.engine.as_ref().map(Engine::state), move || host.facts_now()),
     };
     loop {
         let (send, receive) = mpsc::channel(REPORTS_MAX);
@@ -54,17 +56,31 @@ struct Seen {
 }
 
 /// Facts, gathered beside the reports: a walk through `/proc` that hangs must not cost the lease.
-fn gathered(facts: impl Fn() -> HostFacts + Clone + Send + 'static) -> watch::Receiver<Option<HostFacts>> {
+fn gathered(
+    mut engine: Option<watch::Receiver<EngineState>>,
+    facts: impl Fn() -> HostFacts + Clone + Send + 'static,
+) -> watch::Receiver<Option<HostFacts>> {
     let (send, receive) = watch::channel(None);
     tokio::spawn(async move {
         while !send.is_closed() {
             if let Ok(found) = tokio::task::spawn_blocking(facts.clone()).await {
                 send.send_if_modified(|held| held.replace(found.clone()) != Some(found));
             }
-            tokio::time::sleep(FACTS_INTERVAL).await;
+            tokio::select! {
+                () = tokio::time::sleep(FACTS_INTERVAL) => {}
+                () = changed(&mut engine) => {}
+            }
         }
     });
     receive
+}
+
+/// When the engine came, went or was replaced; never without one.
+async fn changed(engine: &mut Option<watch::Receiver<EngineState>>) {
+    let Some(state) = engine else { return std::future::pending().await };
+    if state.changed().await.is_err() {
+        std::future::pending().await
+    }
 }
 
 /// Everything first, then changes, until the stream is gone.
@@ -163,7 +179,7 @@ mod tests {
     async fn facts_that_take_long_hold_up_no_report_and_are_told_when_they_are_there() {
         let (release, wait) = std::sync::mpsc::channel();
         let wait = Arc::new(std::sync::Mutex::new(wait));
-        let facts = gathered(move || {
+        let facts = gathered(None, move || {
             let _ = wait.lock().expect("one walk at a time").recv();
             HostFacts { uplink_mtu: 9000, ..HostFacts::default() }
         });

@@ -103,6 +103,7 @@ mod tests {
             restarts: 0,
             started_ms,
             exited_ms,
+            can_start: true,
             plugged: false,
             health: Health::default(),
         };

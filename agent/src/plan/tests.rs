@@ -29,6 +29,7 @@ fn model(observed: &mut Observed, action: &Action) {
                 restarts: 0,
                 started_ms: 0,
                 exited_ms: 0,
+                can_start: true,
                 plugged: false,
                 health: Health::default(),
             };

@@ -1,116 +1,124 @@
-//! Units on this host: created, started, stopped, removed, listened to. The work is done by holders
-//! (`remuda hold`, module [`hold`]), which outlive the agent; here is their other side.
+//! Units on this host: created, started, stopped, removed, listened to; by whichever runtime each asks for.
 //!
-//! Reading order: [`Runtimes`] -> [`holder`] (one holder: launch, requests, states) -> [`logs`], [`session`];
-//! [`protocol`] is what both sides say. Docker comes with a later release and is refused by name.
+//! Reading order: [`Runtimes`] (which of them?) -> [`process`] (programs of this host, held by `remuda hold`) and
+//! [`docker`] (images, run by a container engine). What they have in common: [`log`] and [`exec`], what is read from a
+//! unit and said to it. Whichever it is, a unit and its network namespace outlive the agent.
 
-mod descriptor;
-pub mod hold;
-mod holder;
-mod logs;
-mod protocol;
-mod session;
+pub mod docker;
+mod exec;
+mod log;
+pub mod process;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use remuda_api::assignment::Registry;
 use tokio::sync::{mpsc, watch};
 
-use self::holder::Holder;
-pub use self::logs::{LogChunk, Stream};
-use self::protocol::{Answer, Request, State, file};
-pub use self::session::{ExecInput, ExecOutput, ExecSession, NotStarted};
-use crate::action::{Action, UnitSpec};
-use crate::observed::{Health, Unit};
-
-/// Units of holders that were killed leave their logs behind for this long.
-const DEAD_UNIT_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+use self::docker::DockerRuntime;
+pub use self::docker::{DockerOptions, Engine, EngineState};
+pub use self::exec::{ExecInput, ExecOutput, ExecSession, NotStarted};
+pub use self::log::{LogChunk, Stream};
+use self::process::ProcessRuntime;
+use crate::action::Action;
+use crate::observed::Unit;
 
 /// Every unit of this host.
 pub struct Runtimes {
-    units_dir: PathBuf,
-    /// The program whose `hold` is run: this one.
-    program: PathBuf,
-    shared: Arc<Shared>,
+    process: ProcessRuntime,
+    /// None = this agent was told to use no engine.
+    docker: Option<DockerRuntime>,
+    changes: Changes,
 }
 
-/// What holders tell, and the number of the last thing told.
-struct Shared {
-    units: Mutex<BTreeMap<String, Held>>,
-    changes: watch::Sender<u64>,
+/// What each of them can do with a unit of its own.
+trait Runtime: Send + Sync {
+    /// Whether it knows a unit of this name.
+    fn holds(&self, name: &str) -> bool;
+
+    fn observe(&self) -> BTreeMap<String, Unit>;
+
+    /// Does `CreateUnit`, `StartUnit`, `StopUnit` or `RemoveUnit`; nothing for other actions. What takes long goes on
+    /// in the background and is observed.
+    fn apply<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<(), RuntimeError>>;
+
+    fn namespace(&self, name: &str) -> Option<PathBuf>;
+
+    fn logs<'a>(&'a self, name: &'a str, follow: bool, tail: u32) -> BoxFuture<'a, Result<Log, RuntimeError>>;
+
+    fn exec<'a>(&'a self, name: &'a str, command: Command<'a>) -> BoxFuture<'a, Result<ExecSession, NotStarted>>;
 }
 
-/// A unit whose holder lives.
-#[derive(Clone)]
-struct Held {
-    spec: Arc<UnitSpec>,
-    state: State,
+/// Lines as they are read.
+type Log = mpsc::Receiver<LogChunk>;
+
+/// A command to run in a unit.
+#[derive(Clone, Copy)]
+struct Command<'a> {
+    argv: &'a [String],
+    /// Rows, columns.
+    terminal: Option<(u16, u16)>,
+    /// Nobody types: when its output is dropped it is killed with all it started, instead of being hung up.
+    is_check: bool,
 }
 
 impl Runtimes {
-    /// Adopts every living holder under `data_dir/units`.
-    pub async fn open(data_dir: &Path) -> Result<Runtimes, RuntimeError> {
-        Self::with_program(data_dir, Path::new("/proc/self/exe")).await
-    }
-
-    /// ... with another program to run as holder: for tests, which are not `remuda`.
-    pub async fn with_program(data_dir: &Path, program: &Path) -> Result<Runtimes, RuntimeError> {
-        let units_dir = data_dir.join("units");
-        let error = |e: std::io::Error| RuntimeError::new("units", format!("create {}: {e}", units_dir.display()));
-        std::fs::create_dir_all(&units_dir).map_err(error)?;
-        // Environments hold secrets.
-        std::fs::set_permissions(&units_dir, std::fs::Permissions::from_mode(0o700)).map_err(error)?;
-        // Absolute: holders change their directory.
-        let units_dir = units_dir.canonicalize().map_err(error)?;
-        let shared = Arc::new(Shared { units: Mutex::default(), changes: watch::Sender::new(0) });
-        let runtimes = Runtimes { units_dir, program: program.to_path_buf(), shared };
-        runtimes.adopt().await;
+    /// Adopts every unit there is: of `data_dir/units`, and of the engine's containers those that bear this node's id.
+    pub async fn open(data_dir: &Path, docker: Option<DockerOptions>) -> Result<Runtimes, RuntimeError> {
+        let mut runtimes = Self::with_program(data_dir, Path::new("/proc/self/exe")).await?;
+        if let Some(options) = docker {
+            runtimes.docker = Some(DockerRuntime::open(data_dir, options, runtimes.changes.clone()).await?);
+        }
         Ok(runtimes)
     }
 
-    /// What every living holder said last. A unit whose holder was killed is gone, and so is its namespace.
+    /// ... without an engine, and with another program to run as holder: for tests, which are not `remuda`.
+    pub async fn with_program(data_dir: &Path, program: &Path) -> Result<Runtimes, RuntimeError> {
+        let changes = Changes::default();
+        let process = ProcessRuntime::open(data_dir, program, changes.clone()).await?;
+        Ok(Runtimes { process, docker: None, changes })
+    }
+
+    /// What is known of every unit. One whose holder was killed is gone, and so is its namespace.
     pub async fn observe(&self) -> BTreeMap<String, Unit> {
-        let units = self.shared.lock();
-        units.iter().map(|(name, held)| (name.clone(), held.observed())).collect()
+        let mut units = self.process.observe();
+        units.extend(self.docker.iter().flat_map(Runtime::observe));
+        units
     }
 
     /// Does `CreateUnit`, `StartUnit`, `StopUnit` or `RemoveUnit`; nothing for other actions.
     pub async fn apply(&self, action: &Action) -> Result<(), RuntimeError> {
-        match action {
-            Action::CreateUnit(spec) => self.create(spec).await,
-            Action::StartUnit(name) => self.request(name, &Request::Start).await,
-            Action::StopUnit { name, signal, grace_ms } => {
-                self.request(name, &Request::Stop { signal: signal.clone(), grace_ms: *grace_ms }).await
-            }
-            Action::RemoveUnit(name) => self.remove(name).await,
-            _ => Ok(()),
+        let Action::CreateUnit(spec) = action else {
+            return match action.unit() {
+                Some(name) => self.of(name).apply(action).await,
+                None => Ok(()),
+            };
+        };
+        match (spec.runtime.as_str(), &self.docker) {
+            ("process", _) => self.process.apply(action).await,
+            ("docker", Some(docker)) => docker.apply(action).await,
+            ("docker", None) => Err(RuntimeError::new(&spec.name, NO_ENGINE)),
+            (other, _) => Err(RuntimeError::new(&spec.name, format!("runtime {other} is not process or docker"))),
         }
     }
 
     /// The unit's network namespace, as long as its holder lives. Units in the host's own have none.
     pub fn namespace(&self, name: &str) -> Option<PathBuf> {
-        let units = self.shared.lock();
-        let held = units.get(name).filter(|h| h.spec.network_mode != "host")?;
-        Some(PathBuf::from(format!("/proc/{}/ns/net", held.state.holder_pid)))
+        self.of(name).namespace(name)
     }
 
     /// A number that grows whenever any unit changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.changes.subscribe()
+        self.changes.0.subscribe()
     }
 
     /// The last `tail` lines (0 = all kept), then new ones while `follow` and anybody listens.
     pub async fn logs(&self, name: &str, follow: bool, tail: u32) -> Result<mpsc::Receiver<LogChunk>, RuntimeError> {
-        let dir = self.dir(name)?;
-        if !dir.exists() {
-            return Err(RuntimeError::new(name, "no such container on this host"));
-        }
-        logs::read(&dir.join(file::LOG), follow, tail)
-            .map_err(|e| RuntimeError::new(name, format!("read the log: {e}")))
+        self.of(name).logs(name, follow, tail).await
     }
 
     /// Runs a command in a running unit; `terminal` is (rows, columns).
@@ -120,161 +128,70 @@ impl Runtimes {
         argv: &[String],
         terminal: Option<(u16, u16)>,
     ) -> Result<ExecSession, RuntimeError> {
-        let holder = Holder::at(&self.dir(name)?);
-        session::open(&holder, argv, terminal, false).await.map_err(|error| RuntimeError::new(name, error.reason()))
+        let command = Command { argv, terminal, is_check: false };
+        self.of(name).exec(name, command).await.map_err(|error| RuntimeError::new(name, error.reason()))
     }
 
     /// ... without input, and kills it with all it started when its output is dropped or the command ends: for health.
     pub async fn check(&self, name: &str, argv: &[String]) -> Result<mpsc::Receiver<ExecOutput>, NotStarted> {
-        let dir = self.dir(name).map_err(|error| NotStarted::NotAsked(error.reason))?;
-        let ExecSession { output, .. } = session::open(&Holder::at(&dir), argv, None, true).await?;
-        Ok(output)
+        let command = Command { argv, terminal: None, is_check: true };
+        Ok(self.of(name).exec(name, command).await?.output)
+    }
+
+    /// Who this host is to registries of images, from now on.
+    pub fn log_in(&self, registries: &[Registry]) {
+        self.docker.iter().for_each(|docker| docker.log_in(registries));
     }
 
     /// Removes a volume of the container engine's; one that is not there is removed already.
     pub async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError> {
-        Err(RuntimeError::new(name, "no container engine runs on this host"))
-    }
-
-    async fn create(&self, spec: &UnitSpec) -> Result<(), RuntimeError> {
-        let refuse = |reason: String| RuntimeError::new(&spec.name, reason);
-        if spec.runtime != "process" {
-            return Err(refuse(format!("runtime {} is not in this release: only `process` is", spec.runtime)));
-        }
-        if !matches!(spec.network_mode.as_str(), "managed" | "host" | "none") {
-            return Err(refuse(format!("network mode {} is not managed, host or none", spec.network_mode)));
-        }
-        if self.shared.lock().get(&spec.name).is_some_and(|h| h.spec.spec_revision == spec.spec_revision) {
-            return Ok(());
-        }
-        let dir = self.dir(&spec.name)?;
-        let holder = Holder::at(&dir);
-        holder.launch(&self.program, spec).await.map_err(refuse)?;
-        self.follow(spec.clone(), holder).await.map_err(|e| RuntimeError::new(&spec.name, e))
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), RuntimeError> {
-        let dir = self.dir(name)?;
-        let error = |e: String| RuntimeError::new(name, e);
-        Holder::at(&dir).quit().await.map_err(error)?;
-        hold::remove_limits(&dir);
-        self.shared.drop_unit(name);
-        match std::fs::remove_dir_all(&dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(error(format!("remove {}: {e}", dir.display()))),
-            _ => Ok(()),
+        match &self.docker {
+            Some(docker) => docker.remove_volume(name).await,
+            None => Err(RuntimeError::new(name, NO_ENGINE)),
         }
     }
 
-    async fn request(&self, name: &str, request: &Request) -> Result<(), RuntimeError> {
-        let answer = Holder::at(&self.dir(name)?).ask(request).await.map_err(|e| RuntimeError::new(name, e))?;
-        // The same state is on its way over the subscription; the caller may look before it arrives.
-        if let Answer::State(state) = answer {
-            let spec = self.shared.lock().get(name).map(|held| held.spec.clone());
-            if let Some(spec) = spec {
-                self.shared.put(name, Held { spec, state });
-            }
-        }
-        Ok(())
-    }
-
-    /// Names come from the orchestrator; one that is no plain file name must never reach the file system.
-    fn dir(&self, name: &str) -> Result<PathBuf, RuntimeError> {
-        let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
-        if is_plain { Ok(self.units_dir.join(name)) } else { Err(RuntimeError::new(name, "not a container name")) }
-    }
-
-    async fn adopt(&self) {
-        for entry in std::fs::read_dir(&self.units_dir).into_iter().flatten().flatten() {
-            let dir = entry.path();
-            let holder = Holder::at(&dir);
-            let Some(spec) = holder.spec() else { continue };
-            if let Err(reason) = self.follow(spec, holder).await {
-                tracing::info!(unit = %dir.display(), reason, "no holder lives here");
-                forget_if_old(&dir);
-            }
+    /// Removes what is no unit's: done last, when this host leaves the fleet.
+    pub async fn leave(&self) -> Result<(), RuntimeError> {
+        match &self.docker {
+            Some(docker) => docker.leave().await,
+            None => Ok(()),
         }
     }
 
-    /// Subscribes to a holder; its states arrive in the background from now on.
-    async fn follow(&self, spec: UnitSpec, holder: Holder) -> Result<(), String> {
-        let mut states = holder.subscribe().await?;
-        let first = states.next().await.ok_or("the holder closed the connection")?;
-        let (name, spec) = (spec.name.clone(), Arc::new(spec));
-        let holder_pid = first.holder_pid;
-        self.shared.put(&name, Held { spec: spec.clone(), state: first });
-        let shared = self.shared.clone();
-        tokio::spawn(async move {
-            while let Some(state) = states.next().await {
-                shared.put(&name, Held { spec: spec.clone(), state });
-            }
-            shared.drop_holder(&name, holder_pid);
-        });
-        Ok(())
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Held>> {
-        // Every change below is whole: a panic elsewhere cannot have left half of one.
-        self.units.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, name: &str, held: Held) {
-        let mut units = self.lock();
-        let is_older =
-            |old: &Held| old.state.holder_pid == held.state.holder_pid && old.state.sequence >= held.state.sequence;
-        if units.get(name).is_some_and(is_older) {
-            return;
-        }
-        units.insert(name.to_string(), held);
-        drop(units);
-        self.changes.send_modify(|n| *n += 1);
-    }
-
-    fn drop_unit(&self, name: &str) {
-        self.lock().remove(name);
-        self.changes.send_modify(|n| *n += 1);
-    }
-
-    /// The holder is gone: its unit is too, unless another holder took over.
-    fn drop_holder(&self, name: &str, holder_pid: u32) {
-        let mut units = self.lock();
-        if units.get(name).is_some_and(|h| h.state.holder_pid == holder_pid) {
-            units.remove(name);
-            drop(units);
-            self.changes.send_modify(|n| *n += 1);
+    fn of(&self, name: &str) -> &dyn Runtime {
+        match &self.docker {
+            Some(docker) if docker.holds(name) => docker,
+            _ => &self.process,
         }
     }
 }
 
-impl Held {
-    fn observed(&self) -> Unit {
-        Unit {
-            name: self.spec.name.clone(),
-            spec_revision: self.spec.spec_revision,
-            ip: self.spec.ip,
-            state: self.state.phase.observed(),
-            restarts: self.state.restarts,
-            started_ms: self.state.started_ms,
-            exited_ms: self.state.exited_ms,
-            plugged: is_plugged(self.state.holder_pid, self.spec.ip),
-            health: Health::default(),
-        }
+/// Said of what only an engine can do, where there is none.
+const NO_ENGINE: &str =
+    "no container engine runs on this host: install Docker 20.10 or newer, or name its socket with --docker";
+
+/// The number of the last thing that changed; clones share it.
+#[derive(Clone)]
+struct Changes(Arc<watch::Sender<u64>>);
+
+impl Default for Changes {
+    fn default() -> Changes {
+        Changes(Arc::new(watch::Sender::new(0)))
     }
 }
 
-/// Whether the address is in the holder's namespace: the kernel lists it among the local ones.
-fn is_plugged(holder_pid: u32, ip: Option<Ipv4Addr>) -> bool {
+impl Changes {
+    fn note(&self) {
+        self.0.send_modify(|n| *n += 1);
+    }
+}
+
+/// Whether the address is in the namespace of that process: the kernel lists it among the local ones.
+fn is_plugged(pid: u32, ip: Option<Ipv4Addr>) -> bool {
     let Some(ip) = ip else { return false };
-    let table = std::fs::read_to_string(format!("/proc/{holder_pid}/net/fib_trie")).unwrap_or_default();
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/fib_trie")).unwrap_or_default();
     table.lines().any(|line| line.trim_start().strip_prefix("|-- ") == Some(&ip.to_string()))
-}
-
-fn forget_if_old(dir: &Path) {
-    let age = dir.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-    if age.is_some_and(|age| age > DEAD_UNIT_KEPT) {
-        let _ = std::fs::remove_dir_all(dir);
-    }
 }
 
 /// A unit, and why something could not be done with it.

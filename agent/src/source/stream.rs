@@ -5,7 +5,7 @@
 
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use remuda_api::link::{AssignRequest, HostFacts, Update, UpdateKind};
 use tokio::sync::watch;
 
 use super::{Assignments, Held, check, stored};
+use crate::facts::Host;
 use crate::link::{Identity, Patience, words};
 use crate::problems::Problems;
 
@@ -22,19 +23,16 @@ const ABOUT: &str = "orchestrator";
 /// Follows the stream until the receiver is dropped, beginning with what is stored here.
 ///
 /// A stored assignment that cannot be read is a problem that is named; the orchestrator then sends all.
-pub fn follow(
-    data_dir: &Path,
-    identity: Arc<Identity>,
-    facts: HostFacts,
-    problems: Problems,
-) -> io::Result<Assignments> {
+pub fn follow(host: &Host, identity: Arc<Identity>, problems: Problems) -> io::Result<Assignments> {
+    let data_dir = &host.options.data_dir;
     let stored = stored::load(data_dir).unwrap_or_else(|error| {
         tracing::warn!("the stored assignment cannot be read, waiting for the orchestrator's: {error}");
         None
     });
     let first = stored.map(|assignment| Arc::new(Held { assignment, synced: false }));
     let (send, receive) = watch::channel(first);
-    let stream = Stream { data_dir: data_dir.to_owned(), identity, facts, problems, send, resync: false, refused: 0 };
+    let (data_dir, host, facts) = (data_dir.clone(), host.clone(), host.facts());
+    let stream = Stream { data_dir, identity, host, facts, problems, send, resync: false, refused: 0 };
     tokio::spawn(stream.run());
     Ok(receive)
 }
@@ -42,6 +40,8 @@ pub fn follow(
 struct Stream {
     data_dir: PathBuf,
     identity: Arc<Identity>,
+    host: Host,
+    /// As it began, but for the engine; reports tell what changed since.
     facts: HostFacts,
     problems: Problems,
     send: watch::Sender<Option<Arc<Held>>>,
@@ -90,6 +90,7 @@ impl Stream {
             true => 0,
             false => self.held().map_or(0, |held| held.assignment.generation),
         };
+        self.host.tell_engine(&mut self.facts);
         let request = AssignRequest { held_generation, facts: Some(self.facts.clone()) };
         let mut updates = match self.identity.client().assign(request).await {
             Ok(updates) => updates.into_inner(),

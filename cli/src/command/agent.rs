@@ -1,7 +1,7 @@
 //! `remuda agent`: this host's part of the fleet.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use remuda_agent::{AgentOptions, AssignmentSource};
@@ -38,6 +38,10 @@ pub struct HostArgs {
     /// Memory that may be placed here [default: all]
     #[arg(long, value_name = "SIZE", value_parser = quantity::memory_bytes)]
     pub memory: Option<u64>,
+    /// The container engine's socket, or `none` to use no engine [default: DOCKER_HOST if it is unix://, else
+    /// /var/run/docker.sock if it is there]
+    #[arg(long, value_name = "SOCKET|none", value_parser = docker_socket)]
+    pub docker: Option<String>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -98,9 +102,38 @@ impl HostArgs {
             // Both are positive and far below 2^53, so nothing is lost.
             cpu_milli: self.cpu.map(|cores| (cores * 1000.0).round().max(1.0) as u64),
             memory_bytes: self.memory,
+            docker: self.docker_socket(|name| std::env::var(name).ok(), |path| path.exists()),
             source,
         })
     }
+
+    /// None = no engine is used.
+    fn docker_socket(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+        is_there: impl Fn(&Path) -> bool,
+    ) -> Option<PathBuf> {
+        if let Some(told) = self.docker.as_deref() {
+            return (told != NO_ENGINE).then(|| told.into());
+        }
+        let of_environment =
+            variable("DOCKER_HOST").and_then(|host| Some(PathBuf::from(host.strip_prefix("unix://")?)));
+        of_environment.or_else(|| Some(PathBuf::from(DOCKER_SOCKET)).filter(|path| is_there(path)))
+    }
+}
+
+/// Where Docker listens unless it was told otherwise.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// Said instead of a socket.
+const NO_ENGINE: &str = "none";
+
+/// An absolute path, with or without `unix://` before it; `none` stays.
+fn docker_socket(text: &str) -> Result<String, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    if path == NO_ENGINE || path.starts_with('/') {
+        return Ok(path.to_owned());
+    }
+    Err(format!("write the path of its unix socket, as in {DOCKER_SOCKET}, or `none`"))
 }
 
 /// `h1` of `h1.example.org`.
@@ -147,6 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn the_engine_is_where_it_is_told_to_be_else_where_docker_host_says_else_where_it_usually_is() {
+        let socket = |told: Option<&str>, host: Option<&str>, is_there: bool| {
+            let args = HostArgs { docker: told.map(str::to_owned), ..HostArgs::default() };
+            let found = args.docker_socket(|_| host.map(str::to_owned), |_| is_there);
+            found.map(|path| path.display().to_string()).unwrap_or_default()
+        };
+        assert_eq!(socket(Some("none"), Some("unix:///a"), true), "");
+        assert_eq!(socket(Some("/b"), Some("unix:///a"), true), "/b");
+        assert_eq!(socket(None, Some("unix:///a"), true), "/a");
+        assert_eq!(socket(None, Some("tcp://a:2375"), true), DOCKER_SOCKET);
+        assert_eq!(socket(None, None, false), "");
+        assert!(docker_socket("unix:///run/d.sock").is_ok_and(|path| path == "/run/d.sock"));
+        assert!(docker_socket("tcp://a:2375").is_err() && docker_socket("none").is_ok());
+    }
+
+    #[test]
     fn cores_become_thousandths() {
         let host = HostArgs {
             name: Some("h1".into()),
@@ -155,6 +204,7 @@ mod tests {
             labels: vec![("zone".into(), "a".into())],
             cpu: Some(0.5),
             memory: None,
+            docker: None,
         };
         let options = host.options("/tmp/x".into(), AssignmentSource::File("/tmp/y".into())).unwrap();
         assert_eq!((options.cpu_milli, options.labels), (Some(500), vec!["zone=a".to_owned()]));

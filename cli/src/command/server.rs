@@ -141,6 +141,7 @@ impl Args {
         host.labels.iter().for_each(|(key, value)| add("--label", Some(format!("{key}={value}"))));
         add("--cpu", host.cpu.map(|cores| cores.to_string()));
         add("--memory", host.memory.map(|bytes| bytes.to_string()));
+        add("--docker", host.docker.clone());
         add("--log", self.log.clone());
         words
     }

@@ -74,6 +74,8 @@ fn spec(name: &str, argv: &[&str]) -> UnitSpec {
         stack: "shop".into(),
         service: "web".into(),
         engine: Default::default(),
+        stop_signal: String::new(),
+        stop_grace_ms: 10_000,
         has_health_command: false,
     }
 }

@@ -18,7 +18,7 @@ use super::connection::{Connection, Received};
 use super::log::{Log, Source};
 use super::process::{self, Process};
 use super::{Unit, exec, init, limits, now_ms, signal, words};
-use crate::runtime::protocol::{Answer, Phase, Request, State, file};
+use crate::runtime::process::protocol::{Answer, Phase, Request, State, file};
 
 /// What a host's shutdown (SIGTERM to the holder) leaves a unit to end by itself.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
 
-use crate::runtime::protocol::{Answer, LINE_MAX_BYTES, Request};
+use crate::runtime::process::protocol::{Answer, LINE_MAX_BYTES, Request};
 
 pub(super) struct Connection {
     pub(super) stream: UnixStream,

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::descriptor::watched;
 use super::holder::Holder;
 use super::protocol::{Answer, Request};
+use crate::runtime::{ExecInput, ExecOutput, ExecSession, NotStarted};
 
 /// Pieces on their way in either direction; a slow side makes the other wait.
 const PIECES_IN_FLIGHT: usize = 16;
@@ -24,49 +25,6 @@ const PIECE_MAX_BYTES: usize = 16 << 10;
 const LINGER: Duration = Duration::from_millis(500);
 /// The most a pipe holds: what the command itself wrote is among it.
 const PIPE_MAX_BYTES: usize = 64 << 10;
-
-/// A running command. Dropping it hangs the command up.
-pub struct ExecSession {
-    pub input: mpsc::Sender<ExecInput>,
-    /// Ends with [`ExecOutput::Exited`].
-    pub output: mpsc::Receiver<ExecOutput>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExecInput {
-    Bytes(Vec<u8>),
-    /// No more input will come.
-    End,
-    /// Rows, columns; nothing without a terminal.
-    Resize(u16, u16),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExecOutput {
-    /// A terminal's output too.
-    Stdout(Vec<u8>),
-    Stderr(Vec<u8>),
-    /// As a shell shows it: 128 + signal for a killed command.
-    Exited(i32),
-}
-
-/// Why a command was not started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotStarted {
-    /// The unit does not run, or cannot run it: the holder's words.
-    Refused(String),
-    /// The holder could not be asked; how the unit is, is not known.
-    NotAsked(String),
-}
-
-impl NotStarted {
-    /// Either way in words.
-    pub fn reason(&self) -> &str {
-        match self {
-            NotStarted::Refused(reason) | NotStarted::NotAsked(reason) => reason,
-        }
-    }
-}
 
 /// Asks the holder to run `argv`.
 pub(super) async fn open(

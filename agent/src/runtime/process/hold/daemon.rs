@@ -11,7 +11,7 @@ use nix::unistd::{ForkResult, fork, setsid};
 
 use super::serve::Server;
 use super::{Unit, limits, words};
-use crate::runtime::protocol::file;
+use crate::runtime::process::protocol::file;
 
 /// Starts the holder in the background and returns when it listens.
 pub(super) fn start(spec_file: &Path) -> Result<(), String> {

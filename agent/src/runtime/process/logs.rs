@@ -13,24 +13,10 @@ use tokio::sync::mpsc;
 
 use super::descriptor::watched;
 use super::hold::log_files;
+use crate::runtime::{LogChunk, Stream};
 
 /// Lines on their way to a reader; a slow one makes the reading wait, never the unit.
 const LINES_IN_FLIGHT: usize = 256;
-
-/// One line of a unit's output, its newline included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogChunk {
-    pub stream: Stream,
-    /// Unix milliseconds.
-    pub time_ms: u64,
-    pub bytes: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    Stdout,
-    Stderr,
-}
 
 /// Starts reading; the channel closes at the end, or when the unit is removed.
 pub(super) fn read(path: &Path, follow: bool, tail: u32) -> io::Result<mpsc::Receiver<LogChunk>> {
