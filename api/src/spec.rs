@@ -79,7 +79,7 @@ pub struct ServiceSpec {
     pub resources: Resources,
     pub constraints: Vec<Constraint>,
     pub max_replicas_per_node: u32,
-    /// None = the host's default runtime.
+    /// None = `process` without an image, else `docker` where a host of the fleet has an engine.
     pub runtime: Option<RuntimeKind>,
     pub stop_grace_ms: u64,
     /// Signal name such as `SIGTERM`; None = SIGTERM.
@@ -277,11 +277,22 @@ pub struct Constraint {
     pub value: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuntimeKind {
+    #[default]
     Process,
     Docker,
+}
+
+impl RuntimeKind {
+    /// As hosts list it, and as a container's record says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Docker => "docker",
+        }
+    }
 }
 
 /// When a container that ended is started again.

@@ -5,7 +5,9 @@
 mod depends;
 mod health;
 mod ports;
+mod program;
 mod service;
+mod volumes;
 
 use std::collections::BTreeMap;
 
@@ -32,12 +34,19 @@ pub fn stack(state: &State, name: &str, spec: &StackSpec, prune: bool) -> Vec<Fi
     }
     service_names(state, name, spec, &mut faults);
     networks(spec, &mut faults);
+    volumes::check(spec, &mut faults);
     for (service_name, service) in &spec.services {
         service::check(service_name, service, spec, &mut faults);
+        program::check(state, service_name, service, &mut faults);
     }
     depends::check(spec, &mut faults);
     ports::check(state, name, spec, prune, &mut faults);
     faults.list
+}
+
+/// What a user should know of an accepted `spec`, one line each.
+pub fn warnings(state: &State, spec: &StackSpec) -> Vec<String> {
+    spec.services.iter().filter_map(|(name, service)| program::unused(state, name, service)).collect()
 }
 
 /// A new scale for `stack/service` keys: everything wrong with it.

@@ -8,22 +8,23 @@ use remuda_api::health::request_line;
 use remuda_api::resource::FieldError;
 use remuda_api::spec::{NetworkMode, PublishMode, ServiceMode, ServiceSpec, StackSpec};
 
-use crate::alloc;
-use crate::publish;
-use crate::state::{Service, State};
+use crate::state::{Service, Stack, State};
+use crate::{alloc, publish, runtime, volumes};
 
-/// What a change did, one line each, and services that run although the spec does not name them.
+/// What a change did, one line each; services that run although the spec does not name them; and what to know of it.
 #[derive(Debug, Default, PartialEq)]
 pub struct Declared {
     pub changes: Vec<String>,
     pub surplus: Vec<String>,
+    /// What is done although the user may not want it, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// Makes stack `spec.name` what `spec` says. The spec was accepted; errors are exhausted pools.
 pub fn stack(state: &mut State, spec: &StackSpec, prune: bool) -> Result<Declared, Vec<FieldError>> {
     let mut declared = Declared::default();
     let before = state.clone();
-    networks(state, spec);
+    sections(state, spec);
     let mut faults = Vec::new();
     for (name, wanted) in &spec.services {
         match service(&before, state, &spec.name, name, wanted) {
@@ -39,6 +40,7 @@ pub fn stack(state: &mut State, spec: &StackSpec, prune: bool) -> Result<Declare
             false => declared.surplus.push(name),
         }
     }
+    volumes::declare(state, &spec.name);
     if !declared.changes.is_empty()
         && let Some(stack) = state.stacks.get_mut(&spec.name)
     {
@@ -51,7 +53,7 @@ pub fn stack(state: &mut State, spec: &StackSpec, prune: bool) -> Result<Declare
 pub fn remove_stack(state: &mut State, name: &str) -> Option<Declared> {
     state.stacks.get(name)?;
     let ids: Vec<u32> = state.services_of(name).filter(|service| !service.removing).map(|service| service.id).collect();
-    Some(Declared { changes: ids.into_iter().filter_map(|id| remove(state, id)).collect(), surplus: Vec::new() })
+    Some(Declared { changes: ids.into_iter().filter_map(|id| remove(state, id)).collect(), ..Declared::default() })
 }
 
 /// A new scale of a replicated service. None = it has that scale already.
@@ -64,14 +66,15 @@ pub fn scale(state: &mut State, id: u32, replicas: u32) -> Option<String> {
     Some(line)
 }
 
-fn networks(state: &mut State, spec: &StackSpec) {
+fn sections(state: &mut State, spec: &StackSpec) {
     let held = state.stacks.entry(spec.name.clone()).or_default();
-    let mut kept = held.networks.clone();
-    // Services that the spec does not name may still be on networks it does not name either.
-    kept.extend(spec.networks.clone());
-    if held.networks != kept || held.name != spec.name {
-        let stack = Arc::make_mut(held);
-        (stack.name, stack.networks, stack.generation) = (spec.name.clone(), kept, state.revision);
+    let mut next = Stack { name: spec.name.clone(), ..(**held).clone() };
+    // Services that the spec does not name may still use networks and volumes it does not name either.
+    next.networks.extend(spec.networks.clone());
+    next.volumes.extend(spec.volumes.clone());
+    if **held != next {
+        next.generation = state.revision;
+        *held = Arc::new(next);
     }
 }
 
@@ -112,9 +115,10 @@ fn service(
     Ok(Some(line))
 }
 
-/// What a container runs, without how it is watched: agents take a new health command while it runs.
+/// What a container runs and under what, without how it is watched: agents take a new health command while it runs.
 fn program(state: &State, service: &Service) -> Container {
-    Container { health_command: None, ..publish::body(state, service) }
+    let runtime = runtime::of(state, service).name().into();
+    Container { health_command: None, runtime, ..publish::body(state, service) }
 }
 
 /// The spec as kept: the declared scale lives beside it, so a file that says the same again changes nothing.

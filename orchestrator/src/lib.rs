@@ -4,6 +4,7 @@
 //! - [`state`]: everything known, as data; [`persist`], [`store`]: how it is kept
 //! - [`accept`]: whether a wish may be; [`declare`]: the wish written into the state
 //! - [`reconcile`]: what follows from it, with [`place`] (which host) and [`alloc`] (which numbers and addresses)
+//! - [`runtime`]: what runs a service's containers; [`volumes`]: which host has the data they mount
 //! - [`health`]: who checks whom, who is healthy, who is replaced
 //! - [`publish`]: what each host is told; [`report`]: what each host says; [`join`], [`facts`]: who becomes one; [`view`]: what people see
 //! - [`fleet`]: the one place where the state changes; [`orders`]: logs, exec, look-ups
@@ -11,8 +12,8 @@
 //! - [`pki`]: who may talk to whom; [`listen`]: the port; [`link`]: agents; [`http`]: people
 //! - [`server`]: all of it as `remuda server`
 //!
-//! `accept`, `alloc`, `declare`, `detector`, `health`, `place`, `publish`, `reconcile`, `report`, `join` and `view` are
-//! pure: state, time and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
+//! `accept`, `alloc`, `declare`, `detector`, `health`, `place`, `publish`, `reconcile`, `report`, `join`, `runtime`,
+//! `view` and `volumes` are pure: state, time and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
 
 pub mod accept;
 pub mod alloc;
@@ -35,10 +36,12 @@ pub mod publish;
 pub mod reconcile;
 pub mod report;
 pub mod resume;
+pub mod runtime;
 pub mod server;
 pub mod state;
 pub mod store;
 pub mod streams;
 pub mod view;
+pub mod volumes;
 
 pub use server::{Ready, Server, ServerOptions, run, start};

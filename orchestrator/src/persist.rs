@@ -21,6 +21,7 @@ pub fn writes(old: &State, new: &State) -> Result<Vec<Write>, StoreError> {
     table("node", number, &old.nodes, &new.nodes, &mut writes)?;
     table("stack", String::clone, &old.stacks, &new.stacks, &mut writes)?;
     table("service", number, &old.services, &new.services, &mut writes)?;
+    table("volume", String::clone, &old.volumes, &new.volumes, &mut writes)?;
     table("container", String::clone, &old.containers, &new.containers, &mut writes)?;
     table("token", String::clone, &old.tokens, &new.tokens, &mut writes)?;
     table("key", String::clone, &old.keys, &new.keys, &mut writes)?;
@@ -38,6 +39,7 @@ pub fn read(loaded: Loaded) -> Result<State, StoreError> {
             "node" => drop(state.nodes.insert(parse(key, id)?, get(key, value)?)),
             "stack" => drop(state.stacks.insert(id.into(), get(key, value)?)),
             "service" => drop(state.services.insert(parse(key, id)?, get(key, value)?)),
+            "volume" => drop(state.volumes.insert(id.into(), get(key, value)?)),
             "container" => drop(state.containers.insert(id.into(), get(key, value)?)),
             "token" => drop(state.tokens.insert(id.into(), get(key, value)?)),
             "key" => drop(state.keys.insert(id.into(), get(key, value)?)),

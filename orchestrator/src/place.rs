@@ -37,8 +37,19 @@ pub struct Wish<'a> {
     pub runtime: RuntimeKind,
     /// 0 = any host.
     pub pinned_node: u32,
+    /// Where its data is; None = it may be anywhere.
+    pub data: Option<Pin>,
     /// Of the container: a host that still has another one of this name is out. Empty = any.
     pub name: &'a str,
+}
+
+/// A volume whose data is on one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    pub volume: String,
+    pub node_id: u32,
+    /// That host's name, which may have left the fleet.
+    pub host: String,
 }
 
 /// A host as placement sees it, with all that is placed there already.
@@ -140,7 +151,7 @@ pub enum Lack {
     Other,
     NotReady(String),
     Availability(String),
-    Runtime(String),
+    Runtime(RuntimeKind),
     Constraint(String),
     Leftover,
     MaxPerHost,
@@ -151,7 +162,7 @@ pub enum Lack {
 
 /// The first filter this host fails.
 pub fn lack(wish: &Wish, host: &Candidate) -> Option<Lack> {
-    if wish.pinned_node != 0 && wish.pinned_node != host.node_id {
+    if (wish.pinned_node != 0 && wish.pinned_node != host.node_id) || has_data_elsewhere(wish, host) {
         return Some(Lack::Other);
     }
     if host.state != HostState::Ready {
@@ -163,16 +174,24 @@ pub fn lack(wish: &Wish, host: &Candidate) -> Option<Lack> {
     lack_of_kind(wish, host).or_else(|| lack_of_room(wish, host))
 }
 
-/// The first filter this host fails that no amount of room would cure: runtime and constraints.
+fn has_data_elsewhere(wish: &Wish, host: &Candidate) -> bool {
+    wish.data.as_ref().is_some_and(|data| data.node_id != host.node_id)
+}
+
+/// The first filter this host fails that no amount of room would cure: data, runtime and constraints.
 pub fn lack_of_kind(wish: &Wish, host: &Candidate) -> Option<Lack> {
-    let runtime = match wish.runtime {
-        RuntimeKind::Process => "process",
-        RuntimeKind::Docker => "docker",
-    };
-    // A host that lists no runtime says nothing about them.
-    if !host.runtimes.is_empty() && !host.runtimes.iter().any(|known| known == runtime) {
-        return Some(Lack::Runtime(runtime.into()));
+    if has_data_elsewhere(wish, host) {
+        return Some(Lack::Other);
     }
+    // A host that lists no runtime says nothing about them.
+    if !host.runtimes.is_empty() && !host.runtimes.iter().any(|known| known == wish.runtime.name()) {
+        return Some(Lack::Runtime(wish.runtime));
+    }
+    lack_of_label(wish, host)
+}
+
+/// The first constraint this host does not meet.
+pub fn lack_of_label(wish: &Wish, host: &Candidate) -> Option<Lack> {
     wish.constraints.iter().find(|rule| !satisfies(host, rule)).map(|rule| Lack::Constraint(wanting(rule)))
 }
 
@@ -254,6 +273,7 @@ mod tests {
             max_per_host: 0,
             runtime: RuntimeKind::Process,
             pinned_node: 0,
+            data: None,
             name: "",
         }
     }
@@ -300,6 +320,33 @@ mod tests {
         let claim = Claim { host_ports: vec![port], ..Claim::default() };
         let (placed, why) = fill(&wish(&claim), &mut [host(1), host(2), host(3)], 4);
         assert_eq!((placed, why.as_deref()), (3, Some("0/3 hosts: 3 port 8080/tcp held by another container")));
+    }
+
+    #[test]
+    fn hosts_without_an_engine_are_counted() {
+        let claim = Claim::default();
+        let wish = Wish { runtime: RuntimeKind::Docker, ..wish(&claim) };
+        let mut hosts = [host(1), host(2), host(3)];
+        hosts.iter_mut().for_each(|host| host.runtimes = vec!["process".into()]);
+        assert_eq!(place(&wish, &hosts), Err("0/3 hosts: 3 have no docker engine".into()));
+        hosts[1].runtimes.push("docker".into());
+        assert_eq!(place(&wish, &hosts), Ok(2));
+    }
+
+    #[test]
+    fn who_mounts_a_volume_runs_where_its_data_is_or_waits_for_that_host() {
+        let claim = Claim::default();
+        let pin = |node_id: u32| Pin { volume: "shop_data".into(), node_id, host: format!("h{node_id}") };
+        let wish_at = |node_id| Wish { data: Some(pin(node_id)), ..wish(&claim) };
+        let mut hosts = [host(1), host(2)];
+        hosts[1].take(99, &Claim::default());
+        assert_eq!(place(&wish_at(2), &hosts), Ok(2), "however loaded it is");
+        hosts[1].state = HostState::Dead;
+        assert_eq!(place(&wish_at(2), &hosts), Err("volume shop_data is on h2, which is dead".into()));
+        (hosts[1].state, hosts[1].availability) = (HostState::Ready, Availability::Drain);
+        assert_eq!(place(&wish_at(2), &hosts), Err("volume shop_data is on h2, which is not active (drain)".into()));
+        let why = place(&wish_at(7), &hosts).expect_err("it left");
+        assert!(why.starts_with("volume shop_data is on h7, which left the fleet"), "{why}");
     }
 
     #[test]

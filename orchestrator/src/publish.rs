@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use remuda_api::assignment::{
     Assignment, Attachment, Container, Endpoint, Environment, Fleet, Node, Service, ServicePort,
 };
+use remuda_api::engine::EngineSpec;
 use remuda_api::resource::HostState;
 use remuda_api::spec::{EndpointMode, NetworkMode, NetworkSpec, PortSpec, PublishMode, RestartPolicy, ServiceSpec};
 
 use crate::health::Checks;
 use crate::state::{self, Stage, State};
+use crate::volumes;
 
 /// Where every host's resolver listens.
 pub const DNS_IP: &str = "169.254.169.250";
@@ -200,6 +202,7 @@ fn told(state: &State, container: &state::Container) -> Option<Container> {
         name: container.name.clone(),
         endpoint_id: container.endpoint_id,
         ip: container.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        runtime: container.runtime.name().into(),
         hostname: if body.hostname.is_empty() { container.name.clone() } else { body.hostname.clone() },
         spec_revision: container.spec_revision,
         stop: container.stage == Stage::Stopping,
@@ -208,7 +211,8 @@ fn told(state: &State, container: &state::Container) -> Option<Container> {
     })
 }
 
-/// What every container of a service is made of. Two services with equal bodies need no restart between them.
+/// What every container of a service is made of, but for its runtime, which is each container's own. Two services with
+/// equal bodies and runtimes need no restart between them.
 pub fn body(state: &State, service: &state::Service) -> Container {
     let spec = &service.spec;
     let networks: Vec<(String, bool)> =
@@ -218,7 +222,6 @@ pub fn body(state: &State, service: &state::Service) -> Container {
         stack: service.stack.clone(),
         service: service.name.clone(),
         network_mode: network_mode(spec.network_mode).into(),
-        runtime: "process".into(),
         image: text(&spec.image),
         entrypoint: spec.entrypoint.clone().unwrap_or_default(),
         command: spec.command.clone().unwrap_or_default(),
@@ -237,8 +240,18 @@ pub fn body(state: &State, service: &state::Service) -> Container {
         internal: networks.iter().all(|(_, internal)| *internal),
         networks: networks.into_iter().map(|(name, _)| name).collect(),
         host_ports: host_ports(spec),
+        engine: engine(state, service),
+        restart_delay_ms: spec.restart_limits.delay_ms,
+        restart_max_attempts: spec.restart_limits.max_attempts,
+        restart_window_ms: spec.restart_limits.window_ms,
         ..Container::default()
     }
+}
+
+/// What is asked of the engine; None = nothing.
+fn engine(state: &State, service: &state::Service) -> Option<EngineSpec> {
+    let asked = &service.spec.engine;
+    (*asked != EngineSpec::default()).then(|| EngineSpec { mounts: volumes::told(state, service), ..asked.clone() })
 }
 
 fn host_ports(spec: &ServiceSpec) -> Vec<ServicePort> {

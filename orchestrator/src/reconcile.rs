@@ -30,6 +30,7 @@ use pending::place_pending;
 use crate::health;
 use crate::place::{self, Candidate, Wish};
 use crate::state::{Claim, Container, Service, State};
+use crate::{runtime, volumes};
 
 /// Brings the records in line with what is declared and with what hosts said.
 pub fn reconcile(state: &mut State, now_ms: u64) {
@@ -45,6 +46,7 @@ pub fn reconcile(state: &mut State, now_ms: u64) {
     place_pending(state, now_ms);
     advance_moving(state, now_ms);
     sweep(state);
+    volumes::follow_hosts(state);
     health::ask(state);
 }
 
@@ -54,16 +56,17 @@ pub fn next_deadline_ms(state: &State) -> Option<u64> {
     deadlines.into_iter().filter_map(|of| of(state)).min()
 }
 
-/// What a container of `service` asks of a host.
-pub fn wish<'a>(service: &'a Service, claim: &'a Claim, pinned_node: u32) -> Wish<'a> {
+/// What a container of `service` asks of a host, wherever its data is.
+pub fn wish<'a>(service: &'a Service, runtime: RuntimeKind, claim: &'a Claim, pinned_node: u32) -> Wish<'a> {
     Wish {
         service_id: service.id,
         claim,
         constraints: &service.spec.constraints,
         max_per_host: service.spec.max_replicas_per_node,
         name: "",
-        runtime: service.spec.runtime.unwrap_or(RuntimeKind::Process),
+        runtime,
         pinned_node,
+        data: None,
     }
 }
 
@@ -140,16 +143,24 @@ fn follow_specs(state: &mut State, now_ms: u64) {
         let Some(host) = hosts.iter_mut().find(|host| host.node_id == container.node_id) else { continue };
         let claim = Claim::of(&service);
         host.give_back(service.id, &container.claim);
-        let wish = wish(&service, &claim, container.pinned_node);
-        let fits = place::lack_of_kind(&wish, host).or_else(|| place::lack_of_room(&wish, host)).is_none();
+        let fits = fits(state, &service, &container, &claim, host);
         if fits && has_right_addresses(&container, &service) {
             host.take(service.id, &claim);
             state.edit_container(&name, |c| (c.claim, c.spec_revision) = (claim, service.spec_revision));
+            volumes::settle(state, &service, container.node_id);
         } else {
             host.occupy(&container.claim);
             leave(state, &name, now_ms);
         }
     }
+}
+
+/// What its service now says can run where the container is, in its place.
+fn fits(state: &State, service: &Service, container: &Container, claim: &Claim, host: &Candidate) -> bool {
+    let Ok(data) = volumes::pin(state, service) else { return false };
+    let wish = Wish { data, ..wish(service, runtime::of(state, service), claim, container.pinned_node) };
+    wish.runtime == container.runtime
+        && place::lack_of_kind(&wish, host).or_else(|| place::lack_of_room(&wish, host)).is_none()
 }
 
 fn has_right_addresses(container: &Container, service: &Service) -> bool {
@@ -171,9 +182,14 @@ fn retire_unfit(state: &mut State, now_ms: u64) {
         let Some(service) = state.services.get(&container.service_id) else { return true };
         let host = if container.node_id != 0 { container.node_id } else { container.pinned_node };
         let Some(node) = state.nodes.get(&host) else { return service.removing };
-        service.removing
-            || place::lack_of_kind(&wish(service, &container.claim, 0), &Candidate::of(node, state.host_state(host)))
-                .is_some()
+        let host = Candidate::of(node, state.host_state(host));
+        let wish = |runtime| wish(service, runtime, &container.claim, 0);
+        // What has a place keeps it while the engine of its host does not answer.
+        let is_misplaced = || match container.node_id {
+            0 => place::lack_of_kind(&wish(runtime::of(state, service)), &host).is_some(),
+            _ => place::lack_of_label(&wish(container.runtime), &host).is_some(),
+        };
+        service.removing || is_misplaced()
     };
     for name in names_where(state, |container| container.is_wanted() && unfit(container)) {
         leave(state, &name, now_ms);
@@ -217,7 +233,7 @@ fn hosts_without(state: &State, service: &Service) -> Vec<u32> {
     let present: BTreeSet<u32> =
         state.containers_of(service.id).filter(|c| c.is_wanted()).map(|c| c.pinned_node.max(c.node_id)).collect();
     let claim = Claim::default();
-    let wish = wish(service, &claim, 0);
+    let wish = wish(service, runtime::of(state, service), &claim, 0);
     let belongs = |host: &Candidate| {
         host.state == HostState::Ready
             && host.availability == Availability::Active

@@ -5,6 +5,7 @@
 
 mod container;
 mod live;
+mod volume;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use ipnetwork::Ipv4Network;
 use remuda_api::link::HostFacts;
 use remuda_api::resource::{Availability, Event, HostState};
-use remuda_api::spec::{NetworkSpec, PortSpec, Protocol, PublishMode, ServiceMode, ServiceSpec};
+use remuda_api::spec::{NetworkSpec, PortSpec, Protocol, PublishMode, ServiceMode, ServiceSpec, VolumeSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::rfc3339;
@@ -22,6 +23,7 @@ use crate::health::checkers::Checkers;
 
 pub use container::{Claim, Container, Stage, Verdict};
 pub use live::{Live, Vote};
+pub use volume::Volume;
 
 /// Events kept, oldest forgotten first: a day of a busy small fleet.
 pub const EVENTS_MAX: usize = 2_000;
@@ -34,6 +36,8 @@ pub struct State {
     pub nodes: BTreeMap<u32, Arc<Node>>,
     pub stacks: BTreeMap<String, Arc<Stack>>,
     pub services: BTreeMap<u32, Arc<Service>>,
+    /// By full name.
+    pub volumes: BTreeMap<String, Arc<Volume>>,
     /// By container name.
     pub containers: BTreeMap<String, Arc<Container>>,
     /// By hex SHA-256 of the secret.
@@ -147,6 +151,7 @@ pub struct Leftover {
 pub struct Stack {
     pub name: String,
     pub networks: BTreeMap<String, NetworkSpec>,
+    pub volumes: BTreeMap<String, VolumeSpec>,
     /// The revision that last changed it.
     pub generation: u64,
 }

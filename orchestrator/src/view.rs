@@ -6,6 +6,7 @@ use remuda_api::spec::{ServiceMode, ServiceSpec};
 use crate::clock::rfc3339;
 use crate::health;
 use crate::state::{self, State};
+use crate::volumes;
 
 pub fn container(state: &State, container: &state::Container) -> Container {
     let status = container.status.clone().unwrap_or_default();
@@ -30,13 +31,27 @@ pub fn container(state: &State, container: &state::Container) -> Container {
 /// What its host said last counts for nothing when that host is dead.
 fn shown_state(state: &State, container: &state::Container) -> ContainerState {
     let is_dead = state.host_state(container.node_id) == HostState::Dead || state.is_lost(container.node_id);
-    if is_dead && container.node_id != 0 { ContainerState::Failed } else { container.state() }
+    match is_dead && container.node_id != 0 {
+        true if waits_for_data(state, container) => ContainerState::Pending,
+        true => ContainerState::Failed,
+        false => container.state(),
+    }
+}
+
+/// Its host is lost, and nobody else has what it mounts.
+fn waits_for_data(state: &State, container: &state::Container) -> bool {
+    let service = state.services.get(&container.service_id);
+    let pin = || service.and_then(|service| volumes::pin(state, service).ok().flatten());
+    container.is_wanted() && state.is_lost(container.node_id) && !container.pending_reason.is_empty() && pin().is_some()
 }
 
 /// Why it is pending, failed or unhealthy.
 fn reason(state: &State, container: &state::Container) -> Option<String> {
     if container.node_id == 0 {
         return Some(container.pending_reason.clone()).filter(|reason| !reason.is_empty());
+    }
+    if waits_for_data(state, container) {
+        return Some(container.pending_reason.clone());
     }
     if shown_state(state, container) == ContainerState::Failed && container.state() != ContainerState::Failed {
         return Some(why_stranded(state, container));

@@ -1,8 +1,8 @@
-//! One service by itself: ranges, modes, constraints, and what its runtime needs.
+//! One service by itself: ranges, modes, constraints.
 
 use remuda_api::names;
 use remuda_api::spec::{
-    Constraint, EndpointMode, NetworkMode, REPLICAS_MAX, Resources, RuntimeKind, ServiceMode, ServiceSpec, StackSpec,
+    Constraint, EndpointMode, NetworkMode, REPLICAS_MAX, Resources, ServiceMode, ServiceSpec, StackSpec,
 };
 
 use super::{Faults, health, shown, too_many};
@@ -27,7 +27,6 @@ pub(super) fn check(name: &str, service: &ServiceSpec, stack: &StackSpec, faults
     {
         faults.add(at("mode.replicas"), too_many(replicas));
     }
-    runtime(service, &at, faults);
     strings(service, &at, faults);
     networks(service, stack, &at, faults);
     resources(&service.resources, &at, faults);
@@ -47,20 +46,6 @@ pub(super) fn check(name: &str, service: &ServiceSpec, stack: &StackSpec, faults
 
 /// The path of a field of the service.
 pub(super) type At<'a> = dyn Fn(&str) -> String + 'a;
-
-fn runtime(service: &ServiceSpec, at: &At, faults: &mut Faults) {
-    let is_empty = |words: &Option<Vec<String>>| words.as_ref().is_none_or(|words| words.is_empty());
-    match service.runtime {
-        Some(RuntimeKind::Docker) => {
-            faults.add(at("runtime"), "`docker` is not available yet: use `process`, which runs the host's own files");
-        }
-        None | Some(RuntimeKind::Process) if is_empty(&service.command) && is_empty(&service.entrypoint) => {
-            let why = "runtime `process` runs files of the host and needs `command:` or `entrypoint:` (an image is only recorded)";
-            faults.add(at("command"), why);
-        }
-        None | Some(RuntimeKind::Process) => {}
-    }
-}
 
 fn strings(service: &ServiceSpec, at: &At, faults: &mut Faults) {
     let words = service.command.iter().chain(&service.entrypoint).flatten().map(|word| ("command", word));

@@ -72,7 +72,7 @@ pub async fn scale(State(fleet): State<Arc<Fleet>>, Body(wish): Body<Scale>) -> 
                 changes.push(line);
             }
         }
-        Ok(declare::Declared { changes, surplus: Vec::new() })
+        Ok(declare::Declared { changes, ..declare::Declared::default() })
     });
     let (declared, generation) = outcome.await?;
     Ok(Json(applied(generation, declared)))

@@ -70,9 +70,11 @@ fn declare_stack(state: &mut crate::state::State, name: &str, wish: &StackApply)
     if !faults.is_empty() {
         return Err(Refusal::invalid(faults));
     }
-    declare::stack(state, &wish.spec, wish.prune).map_err(Refusal::invalid)
+    let warnings = accept::warnings(state, &wish.spec);
+    let declared = declare::stack(state, &wish.spec, wish.prune).map_err(Refusal::invalid)?;
+    Ok(declare::Declared { warnings, ..declared })
 }
 
 pub(super) fn applied(generation: u64, declared: declare::Declared) -> StackApplied {
-    StackApplied { generation, changes: declared.changes, surplus: declared.surplus, warnings: Vec::new() }
+    StackApplied { generation, changes: declared.changes, surplus: declared.surplus, warnings: declared.warnings }
 }

@@ -2,18 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use super::{Candidate, Lack, Wish};
+use remuda_api::spec::RuntimeKind;
+
+use super::{Candidate, Lack, Pin, Wish};
 
 /// `0/3 hosts: 3 lack label zone=b`; when room alone is missing everywhere, how much.
 pub(super) fn in_words(wish: &Wish, hosts: &[Candidate], lacks: &[Option<Lack>]) -> String {
     let asked: Vec<(&Candidate, &Lack)> =
         hosts.iter().zip(lacks.iter().flatten()).filter(|(_, lack)| **lack != Lack::Other).collect();
+    if let Some(data) = &wish.data {
+        return about_data(wish, data, &asked);
+    }
     if asked.is_empty() {
         return "0/0 hosts: none has joined; `remuda token create` on the server prints the line to paste".into();
     }
+    counted(wish, &asked)
+}
+
+/// `volume shop_data is on h2, which is dead`: one host is asked, the one that has it.
+fn about_data(wish: &Wish, data: &Pin, asked: &[(&Candidate, &Lack)]) -> String {
+    let place = format!("volume {} is on {}", data.volume, data.host);
+    match asked.first() {
+        None => format!(
+            "{place}, which left the fleet: let it join again under its name, or give the data up with `remuda volume rm {}`",
+            data.volume
+        ),
+        Some((_, Lack::NotReady(state))) => format!("{place}, which is {state}"),
+        Some((_, Lack::Availability(word))) => format!("{place}, which is not active ({word})"),
+        Some(_) => format!("{place}: {}", counted(wish, asked)),
+    }
+}
+
+fn counted(wish: &Wish, asked: &[(&Candidate, &Lack)]) -> String {
     let mut counts: BTreeMap<&Lack, usize> = BTreeMap::new();
     asked.iter().for_each(|(_, lack)| *counts.entry(lack).or_default() += 1);
-    let room = [(Lack::Cpu, cpu_words(wish, &asked)), (Lack::Memory, memory_words(wish, &asked))];
+    let room = [(Lack::Cpu, cpu_words(wish, asked)), (Lack::Memory, memory_words(wish, asked))];
     if let Some((_, words)) = room.iter().find(|(lack, _)| counts.get(lack) == Some(&asked.len())) {
         return words.clone();
     }
@@ -32,7 +55,8 @@ fn words(lack: &Lack) -> String {
     match lack {
         Lack::NotReady(state) => format!("not ready ({state})"),
         Lack::Availability(word) => format!("not active ({word})"),
-        Lack::Runtime(runtime) => format!("cannot run containers under runtime {runtime}"),
+        Lack::Runtime(RuntimeKind::Docker) => "have no docker engine".into(),
+        Lack::Runtime(RuntimeKind::Process) => "cannot run containers under runtime process".into(),
         Lack::Constraint(words) => words.clone(),
         Lack::Leftover => "still stopping the container of this name that was moved away".into(),
         Lack::MaxPerHost => "at max_replicas_per_node".into(),

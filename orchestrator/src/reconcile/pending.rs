@@ -8,11 +8,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remuda_api::resource::Health;
+use remuda_api::spec::RuntimeKind;
 
 use super::addresses::Used;
 use super::{candidates, number, waits_for, wish};
-use crate::place::{self, Candidate};
+use crate::place::{self, Candidate, Wish};
 use crate::state::{Claim, Container, Leftover, Service, State, Verdict};
+use crate::{runtime, volumes};
+
+/// What may still be given away.
+struct Room {
+    hosts: Vec<Candidate>,
+    used: Used,
+    /// By service id: all that are placed now run under the same.
+    runtimes: BTreeMap<u32, RuntimeKind>,
+}
 
 pub(super) fn place_pending(state: &mut State, now_ms: u64) {
     let mut pending: Vec<Arc<Container>> =
@@ -21,22 +31,21 @@ pub(super) fn place_pending(state: &mut State, now_ms: u64) {
         return;
     }
     pending.sort_by_key(|container| (container.created_ms, container.service_id, number(container)));
-    let mut hosts = candidates(state);
-    let mut used = Used::of(state);
+    let mut room = Room { hosts: candidates(state), used: Used::of(state), runtimes: BTreeMap::new() };
     // What refused one container of a service refuses the next one.
     let mut refused: BTreeMap<u32, String> = BTreeMap::new();
     for container in pending {
         let Some(service) = state.services.get(&container.service_id).cloned() else { continue };
         let outcome = match refused.get(&service.id) {
             Some(why) if container.pinned_node == 0 => Err(why.clone()),
-            _ => place_one(state, &mut hosts, &mut used, &service, &container, now_ms),
+            _ => place_one(state, &mut room, &service, &container, now_ms),
         };
         if let Err(why) = outcome {
             if container.pending_reason != why {
                 state.edit_container(&container.name, |c| c.pending_reason.clone_from(&why));
             }
             // A host that still has a container of this name refuses this one only.
-            if !hosts.iter().any(|host| host.leftovers.contains(&container.name)) {
+            if !room.hosts.iter().any(|host| host.leftovers.contains(&container.name)) {
                 refused.insert(service.id, why);
             }
         }
@@ -51,8 +60,7 @@ fn needs_host(state: &State, container: &Container) -> bool {
 
 fn place_one(
     state: &mut State,
-    hosts: &mut [Candidate],
-    used: &mut Used,
+    room: &mut Room,
     service: &Service,
     container: &Container,
     now_ms: u64,
@@ -63,17 +71,20 @@ fn place_one(
         return Err(why);
     }
     let claim = Claim::of(service);
-    let wish = place::Wish { name: &container.name, ..wish(service, &claim, container.pinned_node) };
-    let node_id = place::place(&wish, hosts)?;
-    let (endpoint_id, ip) = used.address(state, node_id, service.spec.network_mode)?;
-    if let Some(host) = hosts.iter_mut().find(|host| host.node_id == node_id) {
+    let runtime = *room.runtimes.entry(service.id).or_insert_with(|| runtime::of(state, service));
+    let data = volumes::pin(state, service)?;
+    let wish = Wish { name: &container.name, data, ..wish(service, runtime, &claim, container.pinned_node) };
+    let node_id = place::place(&wish, &room.hosts)?;
+    let (endpoint_id, ip) = room.used.address(state, node_id, service.spec.network_mode)?;
+    if let Some(host) = room.hosts.iter_mut().find(|host| host.node_id == node_id) {
         host.take(service.id, &claim);
     }
     if container.node_id != 0 {
         leave_behind(state, container, node_id, now_ms);
     }
+    volumes::settle(state, service, node_id);
     state.edit_container(&container.name, |c| {
-        (c.node_id, c.endpoint_id, c.ip, c.claim) = (node_id, endpoint_id, ip, claim);
+        (c.node_id, c.endpoint_id, c.ip, c.claim, c.runtime) = (node_id, endpoint_id, ip, claim, runtime);
         c.pending_reason.clear();
         c.spec_revision = service.spec_revision;
         if container.node_id != 0 {

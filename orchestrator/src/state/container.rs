@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use remuda_api::link::ContainerStatus;
 use remuda_api::resource::{ContainerState, Health};
+use remuda_api::spec::RuntimeKind;
 use serde::{Deserialize, Serialize};
 
 use super::{HostPort, Service};
@@ -21,6 +22,8 @@ pub struct Container {
     /// 0 = not placed.
     pub node_id: u32,
     pub endpoint_id: u32,
+    /// What runs it there, fixed when it is placed.
+    pub runtime: RuntimeKind,
     /// Overlay address; None for network modes `host` and `none`.
     pub ip: Option<Ipv4Addr>,
     /// What it takes of its host.
