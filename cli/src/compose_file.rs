@@ -12,29 +12,36 @@ use crate::{env_file, source_line};
 
 /// Names looked for in this order where no `-f` is given, as Compose does.
 const DEFAULT_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+/// Names looked for beside the first file, as Rancher's command line does.
+const RANCHER_FILES: [&str; 2] = ["rancher-compose.yml", "rancher-compose.yaml"];
 /// Means standard input.
 const STDIN: &str = "-";
+/// Means no file.
+const NONE: &str = "none";
 
 #[derive(clap::Args)]
 pub struct FileArgs {
     /// Compose file, `-` for standard input [default: compose.yaml or docker-compose.yml here]
     #[arg(short, long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// What Rancher says about its services, `none` to ignore it [default: rancher-compose.yml beside the file]
+    #[arg(long, value_name = "FILE")]
+    rancher_file: Option<PathBuf>,
 }
 
 /// The stack the files describe; notices are printed, problems are printed all at once.
 pub fn load(args: &FileArgs, stack: &str) -> Result<Loaded, Failure> {
-    let paths = paths(args)?;
+    let (paths, rancher) = paths(args)?;
     let env = environment(&paths)?;
-    let mut files = Vec::new();
-    for path in &paths {
-        let bytes = read(path)?;
-        files.push(
-            SourceFile::from_bytes(path.display().to_string(), bytes).map_err(|problem| refuse(&[problem], &[]))?,
-        );
+    let mut files = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(rancher) = &rancher {
+        let all: Vec<_> = paths.iter().chain([rancher]).map(|path| path.display().to_string()).collect();
+        eprintln!("reading {}", all.join(", "));
+        files.push(read(rancher)?);
     }
+    let (compose, rancher) = files.split_at(paths.len());
     let directory = directory(&paths)?;
-    let sources = Sources { directory: &directory, ..Sources::new(&files, &env, stack) };
+    let sources = Sources { rancher: rancher.first(), directory: &directory, ..Sources::new(compose, &env, stack) };
     let named = remuda_compose::named_files(&sources).into_iter().filter_map(named_file).collect();
     let sources = Sources { named: &named, ..sources };
     let loaded = remuda_compose::load(&sources).map_err(|problems| refuse(&problems, &files))?;
@@ -51,19 +58,39 @@ fn refuse(problems: &[remuda_compose::Problem], files: &[SourceFile]) -> Failure
     Failure::shown()
 }
 
-fn paths(args: &FileArgs) -> Result<Vec<PathBuf>, Failure> {
-    if !args.files.is_empty() {
-        return Ok(args.files.clone());
+/// The Compose files, and the Rancher file if there is one.
+fn paths(args: &FileArgs) -> Result<(Vec<PathBuf>, Option<PathBuf>), Failure> {
+    let mut files = args.files.clone();
+    // Rancher's own command line took it as a further `-f`.
+    let as_file = files.iter().skip(1).position(|path| is_rancher(path)).map(|at| files.remove(at + 1));
+    if files.is_empty() {
+        let found = DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+        files.push(found.ok_or_else(|| {
+            Failure::usage(format!("there is no Compose file here ({})", DEFAULT_FILES.join(", ")))
+                .advice("name it with -f FILE")
+        })?);
     }
-    let found = DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists());
-    found.map(|path| vec![path]).ok_or_else(|| {
-        Failure::usage(format!("there is no Compose file here ({})", DEFAULT_FILES.join(", ")))
-            .advice("name it with -f FILE")
-    })
+    let rancher = match args.rancher_file.clone().or(as_file) {
+        Some(path) => Some(path).filter(|path| path.as_os_str() != NONE),
+        None => beside(&files[0]),
+    };
+    Ok((files, rancher))
+}
+
+fn is_rancher(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| RANCHER_FILES.iter().any(|rancher| name == *rancher))
+}
+
+/// The Rancher file that goes with Compose file `path`; none goes with standard input.
+fn beside(path: &Path) -> Option<PathBuf> {
+    if path.as_os_str() == STDIN {
+        return None;
+    }
+    RANCHER_FILES.iter().map(|name| path.with_file_name(name)).find(|rancher| rancher.exists() && rancher != path)
 }
 
 /// One byte more than is allowed is enough to know that it is too much.
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+fn read(path: &Path) -> Result<SourceFile, Failure> {
     let mut bytes = Vec::new();
     let limit = FILE_MAX_BYTES as u64 + 1;
     let read = if path.as_os_str() == STDIN {
@@ -72,7 +99,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
     };
     read.cannot(format!("read {}", path.display())).map_err(|failure| failure.advice("check -f FILE"))?;
-    Ok(bytes)
+    SourceFile::from_bytes(path.display().to_string(), bytes).map_err(|problem| refuse(&[problem], &[]))
 }
 
 /// Where relative paths in the files begin: the folder of the first one, absolute.

@@ -29,6 +29,13 @@ pub(crate) struct References {
     pub networks: Vec<(String, Place)>,
     pub depends_on: Vec<Dependency>,
     pub published: Vec<Published>,
+    pub targets: Vec<Target>,
+}
+
+/// A service of this stack that a balancer leads to.
+pub(crate) struct Target {
+    pub service: String,
+    pub place: Place,
 }
 
 pub(crate) struct Dependency {

@@ -34,6 +34,14 @@ impl<'a> Field<'a> {
         Self { node, key_span: node.span, path: Path { up: None, step: Step::Root } }
     }
 
+    /// Another value in this one's place.
+    pub(crate) fn over<'b>(&self, node: &'b Node) -> Field<'b>
+    where
+        'a: 'b,
+    {
+        Field { node, key_span: self.key_span, path: self.path }
+    }
+
     /// The key this value stands under; empty for list items and the root.
     pub(crate) fn key(&self) -> &'a str {
         match self.path.step {

@@ -6,6 +6,7 @@
 use crate::field::Field;
 use crate::limits::SHOWN_MAX_CHARS;
 use crate::problem::shown;
+use crate::rancher::keys as rancher;
 use crate::report::Report;
 
 /// The entries of map `field` that are acted on. Reports unknown keys, and once per key those left for later, whose own
@@ -116,7 +117,7 @@ fn unknown(entry: &Field, table: &Table, report: &mut Report) {
     entry.problem_at_key(format!("unknown key {}: {advice}", shown(entry.key())), report);
 }
 
-fn advice(key: &str, table: &Table) -> String {
+pub(crate) fn advice(key: &str, table: &Table) -> String {
     if std::ptr::eq(table, &SERVICE_V1) && SERVICE.find(key).is_some() {
         return "Compose 1 files have no such key: put the services under a top-level `services:`".to_owned();
     }
@@ -184,11 +185,11 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
-const fn now(name: &'static str) -> Key {
+pub(crate) const fn now(name: &'static str) -> Key {
     now_in(name, Leaf)
 }
 
-const fn now_in(name: &'static str, inner: Inner) -> Key {
+pub(crate) const fn now_in(name: &'static str, inner: Inner) -> Key {
     Key { name, is_acted: true, inner, is_outside_schema: false }
 }
 
@@ -294,8 +295,10 @@ tables! {
         now("test"), now("interval"), now("timeout"), now("retries"), now("start_period"), now("start_interval"),
         now("disable"),
     ];
-    X_REMUDA, "a map with `runtime:`, `health_check:` or `drain_timeout_ms:`": [
-        now("runtime"), now_in("health_check", Map(&HEALTH_CHECK)), now("drain_timeout_ms"),
+    X_REMUDA, "a map with keys such as `runtime:` or `health_check:`": [
+        now("runtime"), now_in("health_check", Map(&HEALTH_CHECK)), now("drain_timeout_ms"), now("start_on_create"),
+        now("retain_ip"), now_in("lb_config", Map(&rancher::LB_CONFIG)), now("external_ips"), now("hostname"),
+        now("metadata"), now_in("upgrade_strategy", Map(&rancher::UPGRADE_STRATEGY)),
     ];
     HEALTH_CHECK, "a map with `port:`": [
         now("port"), now("request_line"), now("interval"), now("response_timeout"), now("healthy_threshold"),

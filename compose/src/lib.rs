@@ -4,7 +4,7 @@
 //! positioned tree), `parse` (YAML events to that tree; `mapping`, `lines` and `brackets` help it), `interpolate`
 //! (`${VAR}`), `keys` (every key Compose knows, and which we act on), `field` (a value with its path, and typed reading),
 //! `format` (v1 or sections), `stack` (the file as a whole and what holds between services), `service` and one file per
-//! group of its keys.
+//! group of its keys, `rancher` (`rancher-compose.yml`).
 //!
 //! This crate is pure: it never opens a file, a socket or the process environment, and reads no clock. It bounds time and
 //! memory for any input (see `limits`) and reports every problem at once.
@@ -34,6 +34,7 @@ mod parse;
 mod ports;
 mod problem;
 mod quantity;
+mod rancher;
 mod report;
 mod service;
 mod signal;
@@ -59,11 +60,12 @@ pub struct Loaded {
 /// Reads the files of a stack.
 ///
 /// Errors with every problem of the files, sorted by position (the first [`limits::PROBLEMS_MAX`] when there are more).
-/// One file for now: several are refused until merging them exists.
+/// One Compose file for now: several are refused until merging them exists.
 pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
     let mut context = context::Context::new(sources);
     let spec = stack::read(&mut context);
-    let notices = context.report.finish(sources.files)?;
+    let files: Vec<&SourceFile> = sources.files.iter().chain(sources.rancher).collect();
+    let notices = context.report.finish(&files)?;
     Ok(Loaded { spec, notices })
 }
 

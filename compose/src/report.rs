@@ -59,7 +59,7 @@ impl Report {
     }
 
     /// The notices if nothing was wrong, else every problem; both by position.
-    pub(crate) fn finish(self, files: &[SourceFile]) -> Result<Vec<Notice>, Vec<Problem>> {
+    pub(crate) fn finish(self, files: &[&SourceFile]) -> Result<Vec<Notice>, Vec<Problem>> {
         let mut locator = Locator::new(files);
         if self.problems.is_empty() {
             let mut notices: Vec<_> =
@@ -90,7 +90,7 @@ fn times(message: String, count: usize) -> String {
 
 /// Turns spans that come in order into byte positions, in one pass over each file.
 struct Locator<'a> {
-    files: &'a [SourceFile],
+    files: &'a [&'a SourceFile],
     names: Vec<Arc<str>>,
     file_index: usize,
     chars: usize,
@@ -98,7 +98,7 @@ struct Locator<'a> {
 }
 
 impl<'a> Locator<'a> {
-    fn new(files: &'a [SourceFile]) -> Self {
+    fn new(files: &'a [&'a SourceFile]) -> Self {
         let names = files.iter().map(|file| Arc::from(file.path.as_str())).collect();
         Self { files, names, file_index: 0, chars: 0, bytes: 0 }
     }

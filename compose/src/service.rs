@@ -44,7 +44,7 @@ pub(crate) fn read(field: &Field, format: Format, context: &mut Context) -> Serv
         read_key(entry, field.key(), &mut service, context);
     }
     for entry in field.members().iter().filter(|entry| entry.key() == "x-remuda") {
-        extension::read(entry, &mut service, &mut context.report);
+        extension::read(entry, &mut service, context);
     }
     // A policy under `deploy` wins over `restart`, in whatever order they are written.
     for entry in entries.iter().filter(|entry| entry.key() == "deploy") {
@@ -140,7 +140,7 @@ fn read_directory(entry: &Field, report: &mut Report) -> Option<String> {
     Some(path.to_owned())
 }
 
-fn read_hostname(entry: &Field, report: &mut Report) -> Option<String> {
+pub(crate) fn read_hostname(entry: &Field, report: &mut Report) -> Option<String> {
     let name = entry.line("a host name", report)?;
     if name.len() > HOSTNAME_MAX_BYTES {
         let message =

@@ -10,6 +10,8 @@ use crate::problem::Problem;
 pub struct Sources<'a> {
     /// Compose files; one for now.
     pub files: &'a [SourceFile],
+    /// A `rancher-compose.yml`: what Rancher says about their services.
+    pub rancher: Option<&'a SourceFile>,
     /// What `${VAR}`, `environment: [KEY]` and `~` (`HOME`) look into.
     pub env: &'a BTreeMap<String, String>,
     /// The name of the stack.
@@ -28,7 +30,7 @@ static NO_FILES: NamedFiles = NamedFiles::new();
 impl<'a> Sources<'a> {
     /// Files in `/` that name no others.
     pub fn new(files: &'a [SourceFile], env: &'a BTreeMap<String, String>, stack: &'a str) -> Self {
-        Self { files, env, stack, directory: "/", named: &NO_FILES }
+        Self { files, rancher: None, env, stack, directory: "/", named: &NO_FILES }
     }
 }
 

@@ -12,12 +12,12 @@ use crate::limits::FILE_MAX_BYTES;
 use crate::problem::shown;
 use crate::report::Place;
 use crate::value::{Node, Span};
-use crate::{SourceFile, depends_on, keys, networks, parse, service};
+use crate::{SourceFile, depends_on, keys, networks, parse, rancher, service};
 
 /// The stack the files describe; what is wrong goes to the report, and the result then means nothing.
 pub(crate) fn read(context: &mut Context) -> StackSpec {
-    let files = context.sources.files;
-    check_files(files, context);
+    let (files, rancher) = (context.sources.files, context.sources.rancher);
+    check_files(files, rancher, context);
     if let Err(error) = names::check_label(context.stack) {
         let message = format!("stack name {} {error}", shown(context.stack));
         context.report.problem(start_of(0), message);
@@ -26,21 +26,24 @@ pub(crate) fn read(context: &mut Context) -> StackSpec {
     let Some(file) = files.first().filter(|file| file.text.len() <= FILE_MAX_BYTES) else {
         return spec;
     };
-    if let Some(root) = parse::parse(0, &file.text, context) {
-        read_root(&root, &mut spec, context);
+    let root = parse::parse(0, &file.text, context);
+    let rancher = rancher.filter(|rancher| rancher.text.len() <= FILE_MAX_BYTES);
+    let rancher = rancher.and_then(|rancher| parse::parse(files.len() as u32, &rancher.text, context));
+    if let Some(root) = root {
+        read_root(&root, rancher.as_deref(), &mut spec, context);
     }
     spec
 }
 
-fn check_files(files: &[SourceFile], context: &mut Context) {
+fn check_files(files: &[SourceFile], rancher: Option<&SourceFile>, context: &mut Context) {
     if files.is_empty() {
         context.report.problem(start_of(0), "no file: give one with `-f FILE`");
     }
-    for (index, file) in (0u32..).zip(files) {
+    for (index, file) in (0u32..).zip(files.iter().chain(rancher)) {
         if file.text.len() > FILE_MAX_BYTES {
             context.report.problem(start_of(index), crate::Problem::too_large(&file.path).message);
         }
-        if index == 1 {
+        if index == 1 && files.len() > 1 {
             context.report.problem(start_of(index), "several files are not merged yet: give one file");
         }
     }
@@ -50,16 +53,19 @@ fn start_of(file: u32) -> Place {
     Place { span: Span { file, line: 1, column: 1, ..Span::default() }, field: String::new() }
 }
 
-fn read_root(root: &Node, spec: &mut StackSpec, context: &mut Context) {
+fn read_root(root: &Node, rancher: Option<&Node>, spec: &mut StackSpec, context: &mut Context) {
     let root = Field::root(root);
+    let rancher = rancher.map(Field::root);
+    let section = rancher.as_ref().and_then(|rancher| rancher::section(rancher, &mut context.report));
+    let overlays = section.as_ref().map(|section| rancher::services(section, &mut context.report)).unwrap_or_default();
     let known_before = context.report.has_problems();
     let format = format::detect(&root, &mut context.report);
     if format == Format::V1 {
-        read_services(&root, format, spec, context);
+        read_services(&root, format, &overlays, spec, context);
     } else {
         for section in keys::acted(&root, &keys::FILE, &mut context.report) {
             match section.key() {
-                "services" => read_services(&section, format, spec, context),
+                "services" => read_services(&section, format, &overlays, spec, context),
                 "networks" => networks::read_all(&section, &mut spec.networks, context),
                 _ => {}
             }
@@ -69,12 +75,22 @@ fn read_root(root: &Node, spec: &mut StackSpec, context: &mut Context) {
         let message = "no services: expected `services:` with at least one service, such as `web: {image: nginx}`";
         root.problem(message, &mut context.report);
     }
+    if !spec.services.is_empty() {
+        rancher::check_names(&overlays, spec.services.keys().map(String::as_str), &mut context.report);
+    }
+    rancher::balancer::check_targets(spec, context);
     check_networks(spec, context);
     check_published(context);
     check_dependencies(spec, context);
 }
 
-fn read_services(section: &Field, format: Format, spec: &mut StackSpec, context: &mut Context) {
+fn read_services(
+    section: &Field,
+    format: Format,
+    overlays: &BTreeMap<&str, Field>,
+    spec: &mut StackSpec,
+    context: &mut Context,
+) {
     let mut names_lower = HashMap::new();
     for entry in section.entries("a map from service names to services", &mut context.report) {
         let name = entry.key();
@@ -91,7 +107,10 @@ fn read_services(section: &Field, format: Format, spec: &mut StackSpec, context:
             );
             entry.problem_at_key(message, &mut context.report);
         }
-        let service = service::read(&entry, format, context);
+        let overlay = overlays.get(name);
+        let merged = rancher::merge(&entry, overlay, format, &mut context.report);
+        let mut service = service::read(&entry.over(&merged.read), format, context);
+        rancher::complete(&entry, &merged, overlay, &mut service, context);
         spec.services.insert(name.to_owned(), service);
     }
 }

@@ -53,3 +53,32 @@ pub fn notices(text: &str) -> Vec<String> {
 fn lines(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(|problem| problem.to_string().trim_start_matches("compose.yml:").to_owned()).collect()
 }
+
+/// `docker-compose.yml` and `rancher-compose.yml`.
+pub fn try_both(compose: &str, rancher: &str) -> Result<Loaded, Vec<Problem>> {
+    let env = BTreeMap::from([("SCALE".to_owned(), "3".to_owned())]);
+    let file = |name: &str, text: &str| SourceFile { path: name.to_owned(), text: text.to_owned() };
+    let (files, rancher) = ([file("docker-compose.yml", compose)], file("rancher-compose.yml", rancher));
+    load(&Sources { rancher: Some(&rancher), ..Sources::new(&files, &env, STACK) })
+}
+
+pub fn both(compose: &str, rancher: &str) -> StackSpec {
+    let loaded = try_both(compose, rancher);
+    loaded.unwrap_or_else(|problems| panic!("{compose}{rancher}\nis refused: {}", lines(&problems).join("\n"))).spec
+}
+
+/// Every problem as printed, with the name of its file shortened to `docker` or `rancher`.
+pub fn both_problems(compose: &str, rancher: &str) -> Vec<String> {
+    let problems = try_both(compose, rancher).err().unwrap_or_default();
+    for problem in &problems {
+        let text = if &*problem.at.file == "docker-compose.yml" { compose } else { rancher };
+        let end = problem.at.offset_bytes + problem.at.len_bytes;
+        assert!(text.get(problem.at.offset_bytes..end).is_some(), "{problem:?}");
+    }
+    problems.iter().map(|problem| problem.to_string().replacen("-compose.yml", "", 1)).collect()
+}
+
+pub fn both_notices(compose: &str, rancher: &str) -> Vec<String> {
+    let loaded = try_both(compose, rancher).unwrap_or_else(|problems| panic!("{}", lines(&problems).join("\n")));
+    loaded.notices.iter().map(|notice| notice.to_string().replacen("-compose.yml", "", 1)).collect()
+}
