@@ -58,8 +58,10 @@ pub struct Unit {
     pub can_start: bool,
     /// Set for `managed` units that are wired to the overlay at this moment.
     pub plugged: bool,
-    /// What its health command says of this start of it; nothing yet without one.
+    /// What its health command, or else its image's own check, says of this start of it; nothing yet without either.
     pub health: Health,
+    /// What the engine finds by the image's own check (`HEALTHCHECK`); None: it runs none of this unit.
+    pub image_health: Option<Health>,
 }
 
 /// Of one start of a unit.

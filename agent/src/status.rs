@@ -43,7 +43,7 @@ fn status(
         ((state, reason), Some(failing)) if reason.is_empty() => (state, failing.clone()),
         (told, _) => told,
     };
-    let asked = unit.filter(|_| desired.is_some_and(|desired| desired.health_command.is_some()));
+    let asked = unit.filter(|unit| desired.is_some_and(|desired| desired.is_asked(unit)));
     let (health, reason) = match (state, asked.map(|unit| &unit.health)) {
         ("running", Some(health)) => {
             (verdict(health.verdict), if reason.is_empty() { health.reason.clone() } else { reason })
@@ -179,6 +179,7 @@ mod tests {
             can_start: true,
             plugged: false,
             health: Health::default(),
+            image_health: None,
         };
         let assignment = crate::desired::tests::two_hosts();
         let mut wanted = crate::desired::desired(&assignment, &[]).expect("valid").units["shop-web-1"].clone();
@@ -204,6 +205,7 @@ mod tests {
                 can_start: true,
                 plugged: true,
                 health: Health { verdict, reason: reason.into() },
+                image_health: None,
             };
             let units = BTreeMap::from([(unit.name.clone(), unit)]);
             let status = statuses(&desired, &units, &BTreeMap::new(), &History::default()).remove(0);

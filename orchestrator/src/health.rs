@@ -151,9 +151,13 @@ fn is_checked(service: &Service) -> bool {
     service.spec.health_check.is_some() || service.spec.healthcheck.is_some()
 }
 
-/// What the health command says; without one nothing speaks against the container.
+/// What the health command says, or the check that an image brings, of which only the container's host knows; a host
+/// that looks at nothing has nothing to say against the container.
 fn inside(service: &Service, container: &Container) -> Finding {
-    service.spec.healthcheck.as_ref().map_or(Finding::Passes, |_| evidence::inside(container))
+    match evidence::inside(container) {
+        Finding::Open if service.spec.healthcheck.is_none() && !evidence::is_initializing(container) => Finding::Passes,
+        found => found,
+    }
 }
 
 /// What the checkers' words mean for a container with this verdict: one that is initializing has until its timeout.
@@ -209,7 +213,9 @@ fn noticed_ms(check: &HealthCheck, checks: u32, since_ms: u64) -> u64 {
 fn announce(state: &mut State, name: &str, next: &Verdict, now_ms: u64) {
     let Some(held) = state.containers.get(name) else { return };
     let is_checked = state.services.get(&held.service_id).is_some_and(|service| is_checked(service));
-    if held.verdict.health == next.health || !is_checked {
+    // Nothing is unhealthy that is not checked: by its image, then.
+    let was_or_is_unwell = held.verdict.health == Health::Unhealthy || next.health == Health::Unhealthy;
+    if held.verdict.health == next.health || !(is_checked || was_or_is_unwell) {
         return;
     }
     match next.health {

@@ -60,6 +60,11 @@ impl DesiredUnit {
     pub fn is_made_as_wanted(&self, unit: &Unit) -> bool {
         unit.spec_revision == self.spec.spec_revision && unit.ip == self.spec.ip
     }
+
+    /// Something looks at it from inside: its health command, or else the check its image brings.
+    pub fn is_asked(&self, unit: &Unit) -> bool {
+        self.health_command.is_some() || unit.image_health.is_some()
+    }
 }
 
 /// When a unit that ended is started again.
@@ -107,12 +112,12 @@ pub fn desired(assignment: &Assignment, uplinks: &[String]) -> Result<Desired, V
 
 impl Desired {
     /// Endpoints of this host that take no new flows, whatever the fleet still believes: their unit does not run, is
-    /// about to be stopped or replaced, or has a health command that does not pass.
+    /// about to be stopped or replaced, or does not pass its health command or its image's own check.
     pub fn unlisted(&self, units: &BTreeMap<String, Unit>) -> BTreeSet<u32> {
         let serves = |name: &String| {
             let (Some(wanted), Some(unit)) = (self.units.get(name), units.get(name)) else { return false };
             let is_current = !wanted.stop && wanted.is_made_as_wanted(unit);
-            let is_well = wanted.health_command.is_none() || unit.health.verdict == Verdict::Healthy;
+            let is_well = !wanted.is_asked(unit) || unit.health.verdict == Verdict::Healthy;
             is_current && is_well && matches!(unit.state, UnitState::Running { .. })
         };
         self.endpoints.iter().filter(|(name, id)| **id != 0 && !serves(name)).map(|(_, id)| *id).collect()

@@ -173,6 +173,7 @@ pub(crate) fn web_1(state: UnitState, spec_revision: u64) -> BTreeMap<String, Un
         can_start,
         plugged,
         health,
+        image_health: None,
     };
     BTreeMap::from([(name, unit)])
 }
@@ -314,10 +315,21 @@ fn a_unit_whose_health_command_does_not_pass_takes_no_new_flows() {
             can_start: true,
             plugged: true,
             health: crate::observed::Health { verdict, reason: String::new() },
+            image_health: None,
         };
         desired.unlisted(&BTreeMap::from([(unit.name.clone(), unit)]))
     };
     assert_eq!(with(Verdict::Initializing), BTreeSet::from([11]));
     assert_eq!(with(Verdict::Unhealthy), BTreeSet::from([11]));
     assert_eq!(with(Verdict::Healthy), BTreeSet::new());
+}
+
+#[test]
+fn a_unit_whose_image_checks_itself_takes_no_new_flows_until_it_passes() {
+    let desired = ok(&two_hosts());
+    let mut units = web_1(UnitState::Running { pid: 9 }, 1);
+    assert_eq!(desired.unlisted(&units), BTreeSet::new(), "nothing looks at it");
+    let unit = units.get_mut("shop-web-1").expect("it");
+    unit.image_health = Some(crate::observed::Health::default());
+    assert_eq!(desired.unlisted(&units), BTreeSet::from([11]));
 }

@@ -1,5 +1,9 @@
-//! The running units of this host: whose health command's turn it is, and how each is. Those without one are healthy,
-//! and stay so until told otherwise if they are given one while they run.
+//! The running units of this host: whose health command's turn it is, and how each is. Those without one are as the
+//! engine finds them by their image's own check; those without either are healthy, and stay so until told otherwise if
+//! they are given a command while they run.
+//!
+//! An engine that was restarted begins its checks anew and says *starting* of units that never stopped: what was known
+//! of the same start stands until it says more.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +36,8 @@ pub struct Rota {
 #[derive(Debug)]
 struct Page {
     command: Option<HealthCommand>,
+    /// What the engine said of it by its image's own check; only a verdict replaces another.
+    image: Option<Verdict>,
     started_ms: u64,
     /// The same moment on our own clock.
     start_ms: u64,
@@ -77,7 +83,10 @@ impl Rota {
             if !matches!(unit.state, UnitState::Running { .. }) {
                 continue;
             }
-            let same = |page: &Page| page.started_ms == unit.started_ms && page.command == wanted.health_command;
+            let image = unit.image_health.as_ref().map(|health| health.verdict);
+            let same = |page: &Page| {
+                (page.started_ms, &page.command, page.image) == (unit.started_ms, &wanted.health_command, image)
+            };
             let page = match pages.remove(name).filter(same) {
                 Some(page) => page,
                 None => self.page(unit, wanted.health_command.as_ref(), known, now_ms, unix_ms),
@@ -100,11 +109,13 @@ impl Rota {
     ) -> Page {
         self.last_serial += 1;
         let known = known.get(&unit.name).filter(|known| known.started_ms == unit.started_ms);
-        let streak = match (known, command) {
-            (_, None) => Streak::from(Health { verdict: Verdict::Healthy, reason: String::new() }),
-            (Some(known), _) => Streak::from(known.health.clone()),
-            (None, _) => Streak::default(),
-        };
+        let image = unit.image_health.as_ref().map(|health| health.verdict);
+        let known = known.map(|known| known.health.clone());
+        let streak = Streak::from(match (command, &unit.image_health) {
+            (None, None) => Health { verdict: Verdict::Healthy, reason: String::new() },
+            (None, Some(found)) if found.verdict != Verdict::Initializing => found.clone(),
+            _ => known.unwrap_or_default(),
+        });
         let start_ms = now_ms.saturating_sub(unix_ms.saturating_sub(unit.started_ms));
         let due_ms = command.map(|command| {
             let wait_ms = streak.wait_ms(command, now_ms - start_ms);
@@ -115,7 +126,7 @@ impl Rota {
             }
         });
         let (command, started_ms, serial) = (command.cloned(), unit.started_ms, self.last_serial);
-        Page { command, started_ms, start_ms, serial, streak, due_ms }
+        Page { command, image, started_ms, start_ms, serial, streak, due_ms }
     }
 
     /// The unit that has waited longest of those whose turn it is; its turn ends with [`Rota::done`].
@@ -196,6 +207,7 @@ mod tests {
             can_start: true,
             plugged: true,
             health: Health::default(),
+            image_health: None,
         };
         BTreeMap::from([(WEB.to_owned(), unit)])
     }
@@ -266,6 +278,29 @@ mod tests {
         let turn = rota.begin(INTERVAL_MS).expect("its turn");
         rota.put_back(&turn, 2500);
         assert_eq!((rota.next_ms(), health(&rota)), (Some(2500 + INTERVAL_MS), Some(Verdict::Initializing)));
+    }
+
+    #[test]
+    fn a_unit_whose_image_checks_itself_is_as_the_engine_says_and_stays_so_while_the_engine_begins_anew() {
+        let mut plain = wanted();
+        plain.values_mut().for_each(|unit| unit.health_command = None);
+        let said = |started_ms: u64, verdict: Verdict| {
+            let mut units = running(started_ms);
+            units.values_mut().for_each(|unit| unit.image_health = Some(Health { verdict, reason: String::new() }));
+            units
+        };
+        let mut rota = Rota::default();
+        let mut follow = |units: &BTreeMap<String, Unit>| {
+            let known = rota.verdicts();
+            let has_changed = rota.follow(&plain, units, &known, 0, UNIX_MS);
+            (has_changed, health(&rota), rota.next_ms())
+        };
+        assert_eq!(follow(&said(UNIX_MS, Verdict::Initializing)), (true, Some(Verdict::Initializing), None));
+        assert_eq!(follow(&said(UNIX_MS, Verdict::Healthy)), (true, Some(Verdict::Healthy), None));
+        assert_eq!(follow(&said(UNIX_MS, Verdict::Healthy)), (false, Some(Verdict::Healthy), None));
+        assert_eq!(follow(&said(UNIX_MS, Verdict::Initializing)).1, Some(Verdict::Healthy), "the engine was restarted");
+        assert_eq!(follow(&said(UNIX_MS, Verdict::Unhealthy)).1, Some(Verdict::Unhealthy));
+        assert_eq!(follow(&said(UNIX_MS + 1, Verdict::Initializing)).1, Some(Verdict::Initializing), "another start");
     }
 
     #[test]

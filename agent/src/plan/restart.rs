@@ -106,6 +106,7 @@ mod tests {
             can_start: true,
             plugged: false,
             health: Health::default(),
+            image_health: None,
         };
         BTreeMap::from([(WEB.to_owned(), unit)])
     }

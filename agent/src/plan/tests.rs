@@ -32,6 +32,7 @@ fn model(observed: &mut Observed, action: &Action) {
                 can_start: true,
                 plugged: false,
                 health: Health::default(),
+                image_health: None,
             };
             observed.units.insert(spec.name, unit);
         }

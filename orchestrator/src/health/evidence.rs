@@ -42,6 +42,11 @@ pub(super) fn inside(container: &Container) -> Finding {
     }
 }
 
+/// Its host looks at it from inside, and has not come to a verdict.
+pub(super) fn is_initializing(container: &Container) -> bool {
+    container.status.as_ref().is_some_and(|status| status.health == "initializing")
+}
+
 /// What the checkers of one container say: only those that vote count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outside {

@@ -7,6 +7,7 @@ mod engine;
 mod exec;
 mod image_health;
 mod logs;
+mod moment;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -240,6 +240,7 @@ impl Held {
             can_start: true,
             plugged: is_plugged(self.state.holder_pid, self.spec.ip),
             health: Health::default(),
+            image_health: None,
         }
     }
 }

@@ -133,6 +133,21 @@ fn with_a_command_alone_its_host_judges() {
 }
 
 #[test]
+fn a_container_whose_image_checks_itself_is_as_its_host_says_although_its_service_has_no_health_command() {
+    let mut fleet = Fleet::empty(1);
+    fleet.inside.insert("s-web-1".into(), "initializing");
+    fleet.declare("web", service(1));
+    fleet.run_all();
+    assert_eq!((fleet.health("s-web-1"), next_deadline_ms(&fleet.state)), (Health::Initializing, None));
+    fleet.inside.insert("s-web-1".into(), "healthy");
+    fleet.run_all();
+    assert!(fleet.container("s-web-1").is_serving());
+    fleet.inside.insert("s-web-1".into(), "unhealthy");
+    fleet.run_all();
+    assert_eq!(fleet.wanted(), ["s-web-2"], "another one takes its place, as in Swarm");
+}
+
+#[test]
 fn with_a_command_alone_what_shall_not_come_back_is_left_alone() {
     let mut fleet = Fleet::empty(1);
     fleet.declare("web", ServiceSpec { restart: RestartPolicy::Never, ..commanded(service(1)) });
