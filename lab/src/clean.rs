@@ -1,5 +1,6 @@
 //! Nothing of a lab stays behind: also after kill -9 in the middle, also the second time.
 
+use crate::engine::CGROUP;
 use crate::lab::{DEFAULT, dir, labs_dir, prefix};
 use crate::underlay::Underlay;
 use crate::{netns, process};
@@ -40,7 +41,9 @@ pub(crate) fn down(name: &str) -> Result<()> {
     if pins.exists() {
         fs::remove_dir_all(&pins).with_context(|| format!("removing pins in {}", pins.display()))?;
     }
-    cgroups().iter().for_each(|cgroup| remove_empty(cgroup));
+    cgroups().iter().chain(&engine_cgroups(name)).for_each(|cgroup| remove_empty(cgroup));
+    // The directory above: other labs' may be in it.
+    on_every_hierarchy(Path::new(CGROUP)).iter().for_each(|cgroup| drop(fs::remove_dir(cgroup)));
     let _ = Command::new("ip").args(["link", "delete", &underlay.machine_link()]).output();
     for namespace in namespaces(&underlay) {
         netns::delete(&namespace)?;
@@ -67,9 +70,12 @@ pub(crate) fn processes(name: &str, underlay: &Underlay) -> Vec<u32> {
     let own = own_line();
     let inodes: Vec<u64> = namespaces(underlay).iter().filter_map(|name| netns::inode(&netns::path(name))).collect();
     let (mark, below) = (format!("{MARK}={name}\0"), format!("{}/", dir(name).display()));
+    let cgroup = format!("/{CGROUP}/{name}/");
     let is_ours = |pid: &u32| {
         let proc = PathBuf::from(format!("/proc/{pid}"));
-        netns::inode(&proc.join("ns/net")).is_some_and(|inode| inodes.contains(&inode))
+        // What an engine runs has neither our environment nor, once its shim is gone, a parent of ours.
+        fs::read(proc.join("cgroup")).is_ok_and(|cgroups| contains(&cgroups, cgroup.as_bytes()))
+            || netns::inode(&proc.join("ns/net")).is_some_and(|inode| inodes.contains(&inode))
             || fs::read(proc.join("environ")).is_ok_and(|environ| contains(&environ, mark.as_bytes()))
             || is_agent_below(&process::argv(*pid), &below)
     };
@@ -118,10 +124,19 @@ fn is_agent_below(argv: &[String], directory: &str) -> bool {
 
 /// `remuda` directories on every mounted cgroup hierarchy.
 pub(crate) fn cgroups() -> Vec<PathBuf> {
+    on_every_hierarchy(Path::new("remuda"))
+}
+
+/// Where the lab's engines keep the cgroups of their containers.
+pub(crate) fn engine_cgroups(name: &str) -> Vec<PathBuf> {
+    on_every_hierarchy(&Path::new(CGROUP).join(name))
+}
+
+fn on_every_hierarchy(directory: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let is_cgroup = |line: &&str| line.contains(" - cgroup ") || line.contains(" - cgroup2 ");
     let roots = text.lines().filter(is_cgroup).filter_map(|line| line.split(' ').nth(4));
-    roots.map(|root| Path::new(root).join("remuda")).filter(|path| path.exists()).collect()
+    roots.map(|root| Path::new(root).join(directory)).filter(|path| path.exists()).collect()
 }
 
 /// Cgroups of ours at the end of a branch without a process: somebody ended and did not take them along.

@@ -1,11 +1,12 @@
 //! Which processes of the product run on which host of a lab, with which arguments.
 
 use crate::clean::{MARK, bpf_root};
+use crate::engine::SOCKET;
 use crate::lab::DEFAULT;
 use crate::state::{Client, Host, Server, State};
 use crate::supervised::{find_servers_agent, is_servers_host, supervised_again};
 use crate::underlay::{Underlay, host_name};
-use crate::{Options, Source, assignment, netns, process, wait_for};
+use crate::{Engine, Options, Runtime, Source, assignment, netns, process, wait_for};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -43,11 +44,21 @@ pub(crate) fn start(options: &Options, underlay: &Underlay, dir: &Path) -> Resul
     for host in &state.hosts {
         fs::create_dir_all(&host.data_dir)?;
     }
+    if options.runtime == Runtime::Docker {
+        start_engines(&options.name, &state.hosts)?;
+    }
     let last_started = match options.source {
         Source::File => start_from_files(&mut state)?,
         Source::Server => start_with_server(&mut state, options)?,
     };
     Ok((state, last_started.elapsed()))
+}
+
+/// One dockerd per host, all at once; returns when every one answers.
+fn start_engines(lab: &str, hosts: &[Host]) -> Result<()> {
+    let engines: Vec<Engine> = hosts.iter().map(|host| Engine::of(lab, host)).collect();
+    engines.iter().try_for_each(Engine::spawn)?;
+    engines.iter().try_for_each(Engine::wait_ready)
 }
 
 impl State {
@@ -74,6 +85,8 @@ fn host(options: &Options, underlay: &Underlay, dir: &Path, index: usize) -> Hos
         argv.extend(["--assignment".into(), assignment_path(&data_dir).display().to_string()]);
     }
     argv.extend(host_args(&data_dir, &name, &underlay_ip));
+    let docker = (options.runtime == Runtime::Docker).then(|| data_dir.join(SOCKET));
+    argv.extend(engine_args(&options.remuda, "agent", docker.as_deref()));
     argv.extend(options.extra_args.iter().cloned());
     let node_id = index as u32 + 1;
     Host {
@@ -88,7 +101,17 @@ fn host(options: &Options, underlay: &Underlay, dir: &Path, index: usize) -> Hos
         underlay_ip,
         data_dir,
         argv,
+        docker,
     }
+}
+
+/// Which engine agent and server are to use: this host's own, never one of this machine.
+fn engine_args(remuda: &Path, role: &str, socket: Option<&Path>) -> Vec<String> {
+    let help = Command::new(remuda).args([role, "--help"]).stdin(Stdio::null()).output();
+    if !help.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("--docker")) {
+        return Vec::new();
+    }
+    vec!["--docker".into(), socket.map_or("none".into(), |socket| socket.display().to_string())]
 }
 
 /// What agent and server are both told about the host they run on.
@@ -171,6 +194,7 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     let first = state.hosts.first_mut().context("a lab has hosts")?;
     let mut argv = vec![options.remuda.display().to_string(), "server".into()];
     argv.extend(host_args(&first.data_dir, &first.name, &first.underlay_ip));
+    argv.extend(engine_args(&options.remuda, "server", first.docker.as_deref()));
     argv.extend(options.extra_args.iter().cloned());
     let pid = spawn(first, &first.data_dir, &argv, Stdio::null(), &[])?;
     first.agent_pid = pid;

@@ -3,7 +3,7 @@
 use crate::clean::{self, Lock};
 use crate::state::{Host, State};
 use crate::underlay::{Underlay, host_name, is_host_name};
-use crate::{assignment, fleet, netns, process};
+use crate::{Engine, assignment, fleet, image, netns, process};
 use anyhow::{Context, Result, bail};
 use remuda_api::assignment::Assignment;
 use std::fs;
@@ -19,6 +19,7 @@ pub struct Options {
     /// 1 to 50, named h1, h2, …
     pub hosts: usize,
     pub source: Source,
+    pub runtime: Runtime,
     /// The binary to start.
     pub remuda: PathBuf,
     /// Added to every agent's (and the server's) command line.
@@ -34,17 +35,32 @@ pub enum Source {
     Server,
 }
 
+/// What runs containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// The agents themselves; they are told of no engine, also where this machine has one.
+    #[default]
+    Process,
+    /// A dockerd on every host ([`Engine`]), for services that want one.
+    Docker,
+}
+
 impl Options {
     /// `hosts` hosts from `target/release/remuda`, with a server if that binary has one.
     pub fn new(name: &str, hosts: usize) -> Self {
         let remuda = root().join("target/release/remuda");
         let source = if fleet::has_server(&remuda) { Source::Server } else { Source::File };
-        Self { name: name.to_owned(), hosts, source, remuda, extra_args: Vec::new() }
+        Self { name: name.to_owned(), hosts, source, runtime: Runtime::default(), remuda, extra_args: Vec::new() }
     }
 
     /// The same with assignments from files.
     pub fn from_files(self) -> Self {
         Self { source: Source::File, ..self }
+    }
+
+    /// The same with a container engine on every host.
+    pub fn with_docker(self) -> Self {
+        Self { runtime: Runtime::Docker, ..self }
     }
 }
 
@@ -219,6 +235,21 @@ impl Lab {
         assignment::write(&fleet::assignment_path(&self.host(host)?.data_dir), assignment)
     }
 
+    /// The host's container engine; errors in a lab without.
+    pub fn engine(&self, host: &str) -> Result<Engine> {
+        let host = self.host(host)?;
+        host.docker.as_ref().with_context(|| {
+            format!("{} has no container engine; start the lab with: cargo xtask lab up --runtime docker", host.name)
+        })?;
+        Ok(Engine::of(&self.name, host))
+    }
+
+    /// Gives every host's engine the project's `whoami`, which answers on `port`, as image `name`.
+    pub fn load_image(&self, name: &str, port: u16) -> Result<()> {
+        let image = image::stand_in(name, port)?;
+        self.host_names().iter().try_for_each(|host| self.engine(host)?.load(&image))
+    }
+
     /// What a host's agent says at its admin socket to `status`, `counters`, `plan`, `desired`, `observed`.
     pub fn ask(&self, host: &str, what: &str) -> Result<serde_json::Value> {
         fleet::ask(&self.host(host)?.admin_socket, what)
@@ -256,6 +287,17 @@ impl Lab {
         let path = path.with_file_name("env");
         fs::write(&path, env).with_context(|| format!("writing {}", path.display()))
     }
+}
+
+/// One host without an agent; its network namespace.
+pub(crate) fn one_host(name: &str) -> Result<String> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("making hosts needs root");
+    }
+    let _lock = Lock::take()?;
+    let mut underlay = Underlay::new(&prefix(name));
+    underlay.build(1)?;
+    Ok(underlay.host(0))
 }
 
 impl Drop for Lab {

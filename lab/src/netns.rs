@@ -78,16 +78,21 @@ pub fn output(name: &str, argv: &[&str]) -> Result<String> {
 /// Starts `argv` inside the namespace in a session of its own, so that it outlives this process; both outputs go to `log`.
 pub fn spawn_detached(name: &str, argv: &[String], env: &[(&str, String)], stdin: Stdio, log: &Path) -> Result<Child> {
     let (program, args) = argv.split_first().context("no command given")?;
-    let log =
-        File::options().create(true).append(true).open(log).with_context(|| format!("opening {}", log.display()))?;
     let mut command = command(name, program)?;
     command.args(args).envs(env.iter().map(|(key, value)| (*key, value))).stdin(stdin);
+    detach(&mut command, log)
+}
+
+/// Starts a command in a session of its own; both outputs go to `log`.
+pub(crate) fn detach(command: &mut Command, log: &Path) -> Result<Child> {
+    let log =
+        File::options().create(true).append(true).open(log).with_context(|| format!("opening {}", log.display()))?;
     command.stdout(log.try_clone()?).stderr(log);
     // SAFETY: setsid is async-signal-safe; its only error (already a leader) cannot happen in a fresh child.
     unsafe {
         command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(std::io::Error::from));
     }
-    command.spawn().with_context(|| format!("cannot start {program} in {name}"))
+    command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
 /// Makes a named namespace with its loopback up.

@@ -19,6 +19,7 @@ pub fn residue(name: &str) -> Vec<String> {
     let pins = clean::bpf_root(name);
     left.extend(pins.exists().then(|| format!("pins in {}", pins.display())));
     left.extend(clean::empty_cgroups().iter().map(|path| format!("cgroup {}", path.display())));
+    left.extend(clean::engine_cgroups(name).iter().map(|path| format!("cgroup {}", path.display())));
     let link = underlay.machine_link();
     if nix::net::if_::if_nametoindex(link.as_str()).is_ok() {
         left.push(format!("interface {link}"));

@@ -51,6 +51,8 @@ pub struct Host {
     pub argv: Vec<String>,
     pub admin_socket: PathBuf,
     pub bpf_dir: PathBuf,
+    /// Where this host's own dockerd listens; null in a lab without engines.
+    pub docker: Option<PathBuf>,
 }
 
 impl State {

@@ -39,7 +39,7 @@ pub fn install(packages: &[Package]) -> Result<()> {
     }
     must_be_able(&missing)?;
     announce(&missing);
-    let _quiet = NoServices::hold()?;
+    let _quiet = NoServices::hold(&missing)?;
     if !apt_get("install", &names(&missing))? {
         println!("updating the package lists: the ones here do not lead to these packages");
         apt_get("update", &[])?;
@@ -55,7 +55,7 @@ pub fn install_newest(packages: &[Package]) -> Result<()> {
     println!("updating the package lists: the newest of these is needed");
     apt_get("update", &[])?;
     announce(&packages);
-    let _quiet = NoServices::hold()?;
+    let _quiet = NoServices::hold(&packages)?;
     install_or_explain(&packages)
 }
 
@@ -112,15 +112,21 @@ fn last_lines(text: &str, count: usize) -> String {
 /// is somebody's decision and stays.
 struct NoServices {
     is_ours: bool,
+    /// What these packages bring; services that ran before are somebody's and go on.
+    services: Vec<&'static str>,
 }
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const POLICY_TEXT: &str = "#!/bin/sh\n# written by cargo xtask while it installs packages; safe to remove\nexit 101\n";
-/// Packages of ours that bring a service of their own.
-const SERVICES: [&str; 2] = ["nginx", "redis-server"];
+/// Packages of ours that bring services of their own.
+const SERVICES: [(&str, &[&str]); 3] = [
+    ("nginx-light", &["nginx"]),
+    ("redis-server", &["redis-server"]),
+    ("docker.io", &["docker.socket", "docker", "containerd"]),
+];
 
 impl NoServices {
-    fn hold() -> Result<Self> {
+    fn hold(packages: &[&Package]) -> Result<Self> {
         let is_ours = match fs::read_to_string(POLICY) {
             Ok(text) => text == POLICY_TEXT,
             Err(_) => true,
@@ -129,7 +135,8 @@ impl NoServices {
             fs::write(POLICY, POLICY_TEXT)?;
             fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
         }
-        Ok(Self { is_ours })
+        let brought = SERVICES.iter().filter(|(name, _)| packages.iter().any(|package| package.name == *name));
+        Ok(Self { is_ours, services: brought.flat_map(|(_, services)| *services).copied().collect() })
     }
 }
 
@@ -138,8 +145,8 @@ impl Drop for NoServices {
         if self.is_ours {
             let _ = fs::remove_file(POLICY);
         }
-        if Path::new("/run/systemd/system").exists() {
-            let _ = cargo::output(Command::new("systemctl").args(["disable", "--now"]).args(SERVICES));
+        if Path::new("/run/systemd/system").exists() && !self.services.is_empty() {
+            let _ = cargo::output(Command::new("systemctl").args(["disable", "--now"]).args(&self.services));
         }
     }
 }

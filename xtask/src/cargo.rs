@@ -37,6 +37,14 @@ pub fn build_remuda() -> Result<()> {
     run(&mut cargo(&args), "building target/release/remuda failed; the compiler's words are above")
 }
 
+/// Builds `whoami` without anything it would have to find in an image.
+pub fn build_whoami() -> Result<()> {
+    let target = remuda_lab::image::target();
+    let mut command = cargo(&["build", "--release", "--package", "remuda-whoami", "--target", &target]);
+    command.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    run(&mut command, "building the static whoami failed; the compiler's words are above (it needs libc6-dev)")
+}
+
 /// Runs to the end with our own output; a failure is `what_failed`.
 pub fn run(command: &mut Command, what_failed: &str) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {:?}", command.get_program()))?;

@@ -21,6 +21,9 @@ const EXAMPLES: &str = "Examples:
   cargo xtask lab cut h2
   cargo xtask lab heal h2
   cargo xtask lab restart h3
+  cargo xtask lab up --runtime docker
+  cargo xtask lab load-image rawmind/hms --port 8080
+  cargo xtask lab exec h1 -- docker ps
   cargo xtask lab down";
 
 #[derive(Subcommand)]
@@ -45,6 +48,14 @@ enum Command {
     Cut { host: String },
     /// Plug it in again
     Heal { host: String },
+    /// Give every host's engine an image of this name: the project's own `whoami`, as nothing can be pulled here
+    LoadImage {
+        /// repository[:tag]
+        name: String,
+        /// Where it answers
+        #[arg(long, default_value_t = 80)]
+        port: u16,
+    },
     /// Run a command on a host, or on `client`
     Exec {
         host: String,
@@ -107,6 +118,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Restart { who } => restart(&who),
         Command::Cut { host } => Lab::open(NAME)?.cut(&host),
         Command::Heal { host } => Lab::open(NAME)?.heal(&host),
+        Command::LoadImage { name, port } => load_image(&name, port),
         Command::Exec { host, command } => exec(&host, &command),
     }
 }
@@ -114,11 +126,9 @@ pub fn run(args: Args) -> Result<()> {
 fn up(args: &Up) -> Result<()> {
     match args.runtime {
         Runtime::Process => {}
-        Runtime::Docker => {
-            bail!("`--runtime docker` comes with a later issue: this tree runs containers as processes only")
-        }
+        Runtime::Docker => setup::engine()?,
         Runtime::Hollow => {
-            bail!("`--runtime hollow` comes with a later issue: this tree runs containers as processes only")
+            bail!("`--runtime hollow` comes with a later issue: this tree runs containers as processes or in dockerd")
         }
     }
     if let Encryption::Wireguard = args.encryption {
@@ -134,6 +144,9 @@ fn up(args: &Up) -> Result<()> {
         Some(From::File) => options.source = Source::File,
         Some(From::Server) => options.source = Source::Server,
         None => {}
+    }
+    if let Runtime::Docker = args.runtime {
+        options = options.with_docker();
     }
     let lab = Lab::up(&options)?.keep();
     if args.json {
@@ -153,6 +166,10 @@ pub fn how_to_play(state: &State) {
         println!("  target/lab/default/h1/assignment.json   what h1 is told; edit it, the agent applies it");
     }
     println!("  cargo xtask lab exec h1 -- CMD      run something on a host, or on `client` ({})", state.client.ip);
+    if state.hosts.iter().any(|host| host.docker.is_some()) {
+        println!("  cargo xtask lab load-image NAME --port N   a stand-in for an image: nothing can be pulled here");
+        println!("  cargo xtask lab exec h1 -- docker ps       what its engine runs");
+    }
     println!("  cargo xtask lab status              what runs");
     println!("  cargo xtask lab down                end it");
 }
@@ -195,12 +212,23 @@ fn restart(who: &str) -> Result<()> {
     lab.start(who)
 }
 
+fn load_image(name: &str, port: u16) -> Result<()> {
+    let lab = Lab::open(NAME)?;
+    cargo::build_whoami()?;
+    lab.load_image(name, port)?;
+    println!("{name} is whoami on port {port} in the engines of {}", lab.host_names().join(", "));
+    Ok(())
+}
+
 /// Hands over our terminal, and the command's exit code.
 fn exec(host: &str, argv: &[String]) -> Result<()> {
     let lab = Lab::open(NAME)?;
     let (program, args) = argv.split_first().context("no command given")?;
     let mut command = netns::command(&lab.netns(host)?, program)?;
     command.env("PATH", with_our_programs()?);
+    if let Ok(engine) = lab.engine(host) {
+        command.env("DOCKER_HOST", engine.url());
+    }
     let status =
         command.args(args).envs(lab.state.env()).status().with_context(|| format!("cannot start {program}"))?;
     std::process::exit(status.code().unwrap_or(1))

@@ -18,10 +18,17 @@ pub fn demo() -> Result<()> {
     apt::install(&demo_packages())
 }
 
+/// The lab, and an engine for its hosts.
+pub fn engine() -> Result<()> {
+    lab()?;
+    apt::install(&engine_packages())
+}
+
 /// The demo's software, and what the namespace tests look with.
 pub fn tests() -> Result<()> {
     demo()?;
-    apt::install(&test_packages())
+    apt::install(&test_packages())?;
+    apt::install(&engine_packages())
 }
 
 /// The lab, and the peers and load generators of the benches.
@@ -48,6 +55,14 @@ fn demo_packages() -> Vec<Package> {
         Package::new("redis-server", "redis-server", "the example stack's store"),
         Package::new("curl", "curl", "fetching a page from the outside"),
     ]
+}
+
+fn engine_packages() -> Vec<Package> {
+    vec![Package::new(
+        "docker.io",
+        "dockerd",
+        "lab and tests with runtime docker: a dockerd per host, started by the lab",
+    )]
 }
 
 fn test_packages() -> Vec<Package> {
