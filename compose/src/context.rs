@@ -1,11 +1,13 @@
 //! What travels along while a stack is read: inputs, the report, budgets, and what to check once all services are known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use remuda_api::spec::Protocol;
 
 use crate::Sources;
-use crate::limits::{EXPANDED_MAX_BYTES, PORTS_MAX};
+use crate::field::Field;
+use crate::limits::{EXPANDED_MAX_BYTES, NAMED_FILES_MAX, PORTS_MAX};
+use crate::problem::{plain_shown, shown};
 use crate::report::{Place, Report};
 
 pub(crate) struct Context<'a> {
@@ -19,6 +21,8 @@ pub(crate) struct Context<'a> {
     pub bytes_left: usize,
     /// Ports the stack may still name.
     pub ports_left: usize,
+    /// Targets of the mounts of the service that is being read, with the lines they are at.
+    pub mounted: HashMap<String, u32>,
     pub references: References,
 }
 
@@ -27,6 +31,8 @@ pub(crate) struct Context<'a> {
 pub(crate) struct References {
     /// Network names services attach to.
     pub networks: Vec<(String, Place)>,
+    pub links: Vec<Link>,
+    pub volumes: Vec<VolumeUse>,
     pub depends_on: Vec<Dependency>,
     pub published: Vec<Published>,
     pub targets: Vec<Target>,
@@ -35,6 +41,21 @@ pub(crate) struct References {
 /// A service of this stack that a balancer leads to.
 pub(crate) struct Target {
     pub service: String,
+    pub place: Place,
+}
+
+/// A service wants another one under a name of its own.
+pub(crate) struct Link {
+    pub service: String,
+    pub alias: String,
+    pub place: Place,
+}
+
+/// A service mounts a volume.
+pub(crate) struct VolumeUse {
+    pub name: String,
+    /// Of Compose 1's `volume_driver`.
+    pub driver: Option<String>,
     pub place: Place,
 }
 
@@ -63,7 +84,28 @@ impl<'a> Context<'a> {
             report: Report::default(),
             bytes_left: EXPANDED_MAX_BYTES,
             ports_left: PORTS_MAX,
+            mounted: HashMap::new(),
             references: References::default(),
+        }
+    }
+
+    /// The text of a file that a file names at `field`; within, None when it does not exist. None when it cannot be read
+    /// (reported) or too many are named.
+    pub(crate) fn named_file(&mut self, path: &str, field: &Field) -> Option<Option<&'a str>> {
+        if self.wanted.len() >= NAMED_FILES_MAX && !self.wanted.contains(path) {
+            let message = format!("more than {NAMED_FILES_MAX} files are named: name fewer");
+            field.problem(message, &mut self.report);
+            return None;
+        }
+        self.wanted.insert(path.to_owned());
+        match self.sources.named.get(path) {
+            Some(Ok(text)) => Some(Some(text)),
+            None => Some(None),
+            Some(Err(why)) => {
+                let message = format!("cannot read {}: {}", shown(path), plain_shown(why));
+                field.problem(message, &mut self.report);
+                None
+            }
         }
     }
 

@@ -1,10 +1,12 @@
 //! `deploy`: how many, where, with which resources; and `scale`.
 
-use remuda_api::spec::{Constraint, EndpointMode, REPLICAS_MAX, RestartPolicy, ServiceMode, ServiceSpec};
+use remuda_api::spec::{
+    Constraint, EndpointMode, REPLICAS_MAX, RestartLimits, RestartPolicy, ServiceMode, ServiceSpec,
+};
 
 use crate::field::Field;
 use crate::keys;
-use crate::limits::{CPU_MAX_MILLI, MEMORY_MAX_BYTES, PIDS_MAX};
+use crate::limits::{ATTEMPTS_MAX, CPU_MAX_MILLI, MEMORY_MAX_BYTES, PIDS_MAX, RESTART_MAX_MS};
 use crate::quantity;
 use crate::report::Report;
 
@@ -50,10 +52,24 @@ pub(crate) fn read_scale(field: &Field, service: &mut ServiceSpec, report: &mut 
 /// Reads `deploy.restart_policy`; unknown keys of `deploy` have been reported by [`read`].
 pub(crate) fn read_restart_policy(deploy: &Field, service: &mut ServiceSpec, report: &mut Report) {
     for policy in deploy.members().iter().filter(|entry| entry.key() == "restart_policy") {
+        service.restart = RestartPolicy::Always;
+        service.restart_limits = RestartLimits::default();
         for entry in keys::acted(policy, &keys::RESTART_POLICY, report) {
-            service.restart = entry.choice(CONDITIONS, report).unwrap_or_default();
+            let limits = &mut service.restart_limits;
+            match entry.key() {
+                "condition" => service.restart = entry.choice(CONDITIONS, report).unwrap_or_default(),
+                "delay" => limits.delay_ms = quantity::duration_ms(&entry, 0..=RESTART_MAX_MS, report),
+                "window" => limits.window_ms = quantity::duration_ms(&entry, 0..=RESTART_MAX_MS, report),
+                _ => limits.max_attempts = read_attempts(&entry, report),
+            }
         }
     }
+}
+
+/// How often it is tried again; None = without end, which 0 means too.
+fn read_attempts(field: &Field, report: &mut Report) -> Option<u32> {
+    let attempts = field.integer(0..=u64::from(ATTEMPTS_MAX), report).and_then(|attempts| u32::try_from(attempts).ok());
+    attempts.filter(|attempts| *attempts > 0)
 }
 
 fn read_mode(field: &Field, report: &mut Report) -> bool {

@@ -82,6 +82,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The items of a list, or the one text that stands in place of it.
+    pub(crate) fn one_or_more(&self, expected: &str, report: &mut Report) -> Vec<Field<'_>> {
+        match &self.node.value {
+            Value::Text { .. } => vec![*self],
+            _ => self.items(expected, report),
+        }
+    }
+
     /// Text, or a number or boolean as it is written.
     pub(crate) fn text(&self, expected: &str, report: &mut Report) -> Option<&'a str> {
         match &self.node.value {
@@ -126,6 +134,22 @@ impl<'a> Field<'a> {
         let expected = format!("{what} from {} to {}", range.start(), range.end());
         let text = self.text(&expected, report)?;
         let number = whole_number(text).filter(|number| range.contains(number));
+        if number.is_none() {
+            self.expected(&expected, report);
+        }
+        number
+    }
+
+    /// A whole number within `range`, quoted or not, that may be negative.
+    pub(crate) fn signed(&self, range: RangeInclusive<i64>, report: &mut Report) -> Option<i64> {
+        let expected = match *range.end() {
+            i64::MAX => format!("a whole number from {}", range.start()),
+            end => format!("a whole number from {} to {end}", range.start()),
+        };
+        let text = self.text(&expected, report)?.trim();
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let is_plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| is_plain && range.contains(number));
         if number.is_none() {
             self.expected(&expected, report);
         }

@@ -1,5 +1,6 @@
 //! `healthcheck`: the command that says from inside how a container is.
 
+use remuda_api::engine::EngineSpec;
 use remuda_api::health::{HealthCommand, limits};
 
 use crate::field::Field;
@@ -11,8 +12,8 @@ use crate::value::Value;
 
 const EXPECTED: &str = "a command line for the shell, or a list that begins with CMD, CMD-SHELL or NONE";
 
-/// The command; None when there is none or it is switched off.
-pub(crate) fn read(field: &Field, report: &mut Report) -> Option<HealthCommand> {
+/// The command; None when there is none or it is switched off, which switches off the image's own too.
+pub(crate) fn read(field: &Field, engine: &mut EngineSpec, report: &mut Report) -> Option<HealthCommand> {
     let entries = keys::acted(field, &keys::HEALTHCHECK, report);
     let (mut command, mut test, mut is_off) = (HealthCommand::new(Vec::new()), None, false);
     for entry in &entries {
@@ -27,6 +28,7 @@ pub(crate) fn read(field: &Field, report: &mut Report) -> Option<HealthCommand> 
             _ => read_time(entry, &mut command, report),
         }
     }
+    engine.no_healthcheck = is_off || matches!(test, Some(Test::None));
     match test {
         _ if is_off => None,
         Some(Test::None) => {
@@ -42,8 +44,7 @@ pub(crate) fn read(field: &Field, report: &mut Report) -> Option<HealthCommand> 
             // A test that is there and wrong has been reported.
             let is_silent = entries.is_empty() || entries.iter().any(|entry| entry.key() == "test");
             if !is_silent {
-                let message = "has no `test:`, and the check of an image is not read yet: a container counts as healthy while \
-                               it runs";
+                let message = "has no `test:`: the image's own check goes by the times the image says";
                 report.notice(field.key_place(), message.to_owned());
             }
             None

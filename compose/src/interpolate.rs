@@ -1,6 +1,6 @@
 //! `${VAR}` in values, by Compose's rules: [`expand`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::limits::INTERPOLATION_DEPTH_MAX;
 use crate::problem::{plain_shown, shown};
@@ -17,14 +17,17 @@ pub(crate) struct Expanded {
 /// defaults may hold variables again. `$$` is a dollar. With `:` an empty value counts as not set.
 ///
 /// Errors with a message when the form is wrong, a required variable is missing, or the text would exceed `max_bytes`.
-pub(crate) fn expand(text: &str, env: &BTreeMap<String, String>, max_bytes: usize) -> Result<Expanded, String> {
-    let mut expander = Expander { env, max_bytes, unset: BTreeSet::new() };
+pub(crate) fn expand(text: &str, look_up: LookUp, max_bytes: usize) -> Result<Expanded, String> {
+    let mut expander = Expander { look_up, max_bytes, unset: BTreeSet::new() };
     let text = expander.text(text, 0)?;
     Ok(Expanded { text, unset: expander.unset })
 }
 
+/// The value of a variable.
+pub(crate) type LookUp<'a> = &'a dyn Fn(&str) -> Option<&'a String>;
+
 struct Expander<'a> {
-    env: &'a BTreeMap<String, String>,
+    look_up: LookUp<'a>,
     max_bytes: usize,
     unset: BTreeSet<String>,
 }
@@ -76,7 +79,7 @@ impl Expander<'_> {
             Some(rest) => (true, rest),
             None => (false, operation),
         };
-        let set = self.env.get(name).filter(|value| !(empty_is_unset && value.is_empty()));
+        let set = (self.look_up)(name).filter(|value| !(empty_is_unset && value.is_empty()));
         let mut operands = operation.chars();
         match (operands.next(), set) {
             (None, _) if !empty_is_unset => Ok(self.plain(name)),
@@ -100,7 +103,7 @@ impl Expander<'_> {
     }
 
     fn plain(&mut self, name: &str) -> String {
-        match self.env.get(name) {
+        match (self.look_up)(name) {
             Some(value) => value.clone(),
             None => {
                 self.unset.insert(name.to_owned());
@@ -153,13 +156,16 @@ fn closing_brace(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const MAX_BYTES: usize = 64;
 
     fn expanded(text: &str) -> Result<String, String> {
         let env = [("SET", "value"), ("EMPTY", ""), ("_9", "nine")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        expand(text, &BTreeMap::from(env), MAX_BYTES).map(|expanded| expanded.text)
+        let env = BTreeMap::from(env);
+        expand(text, &|name| env.get(name), MAX_BYTES).map(|expanded| expanded.text)
     }
 
     #[test]
@@ -210,7 +216,7 @@ mod tests {
 
     #[test]
     fn unset_variables_are_named_once() {
-        let expanded = expand("$B $A ${B} ${C:-}", &BTreeMap::new(), MAX_BYTES).expect("good");
+        let expanded = expand("$B $A ${B} ${C:-}", &|_| None, MAX_BYTES).expect("good");
         assert_eq!(expanded.unset.into_iter().collect::<Vec<_>>(), ["A", "B"]);
     }
 }

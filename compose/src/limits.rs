@@ -24,8 +24,17 @@ pub(crate) const PROBLEMS_MAX: usize = 1_000;
 /// Most ports one stack may name, ranges counted port by port.
 pub(crate) const PORTS_MAX: usize = 4_096;
 
+/// Most files that the files of a stack may name, such as those of `env_file`.
+pub(crate) const NAMED_FILES_MAX: usize = 256;
+
 /// Longest grace period, milliseconds: a day.
 pub(crate) const GRACE_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Longest pause before a restart, and longest time after which attempts are counted anew, milliseconds: a day.
+pub(crate) const RESTART_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Most attempts to start a container again that anyone counts.
+pub(crate) const ATTEMPTS_MAX: u32 = 1_000_000;
 
 /// Most cores one container may ask for, thousandths.
 pub(crate) const CPU_MAX_MILLI: u64 = 4_096_000;

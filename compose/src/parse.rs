@@ -134,7 +134,7 @@ impl<'t> Builder<'t> {
         if self.expects_key() || !text.contains('$') {
             return Value::Text { text: text.into(), plain };
         }
-        match interpolate::expand(text, context.env, context.bytes_left) {
+        match interpolate::expand(text, &|name| context.env.get(name), context.bytes_left) {
             Ok(expanded) => {
                 for name in &expanded.unset {
                     let name = shown(name);

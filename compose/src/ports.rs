@@ -14,6 +14,7 @@ use crate::report::{Place, Report};
 use crate::value::Value;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+const UNKNOWN_PROTOCOL: &str = "ends in an unknown protocol: expected `/tcp` or `/udp`";
 const MODES: &[(&str, PublishMode)] = &[("ingress", PublishMode::Ingress), ("host", PublishMode::Host)];
 
 /// The ports of service `service`, ranges written out; what they publish is noted for the check across services.
@@ -78,7 +79,7 @@ fn read_short(field: &Field, report: &mut Report) -> Option<Request> {
 fn short(text: &str) -> Result<(Request, Option<IpAddr>), String> {
     let (rest, protocol) = text.rsplit_once('/').unwrap_or((text, "tcp"));
     let protocol = PROTOCOLS.iter().find(|(name, _)| protocol.eq_ignore_ascii_case(name));
-    let protocol = protocol.ok_or("ends in an unknown protocol: expected `/tcp` or `/udp`")?.1;
+    let protocol = protocol.ok_or(UNKNOWN_PROTOCOL)?.1;
     let (rest, target) = match rest.rsplit_once(':') {
         Some((rest, target)) => (Some(rest), target),
         None => (None, rest),
@@ -92,6 +93,15 @@ fn short(text: &str) -> Result<(Request, Option<IpAddr>), String> {
     let published = if published.is_empty() { None } else { Some(range(published)?) };
     check_lengths(&target, published.as_ref())?;
     Ok((Request { target, published, protocol, mode: PublishMode::default() }, ip))
+}
+
+/// Checks a port or range as under `expose`, `3000-3005/tcp`; an error reads after the port as written.
+pub(crate) fn check_exposed(text: &str) -> Result<(), String> {
+    let (rest, protocol) = text.rsplit_once('/').unwrap_or((text, "tcp"));
+    if !PROTOCOLS.iter().any(|(name, _)| protocol.eq_ignore_ascii_case(name)) {
+        return Err(UNKNOWN_PROTOCOL.to_owned());
+    }
+    range(rest).map(drop)
 }
 
 fn host_ip(text: &str) -> Result<IpAddr, String> {

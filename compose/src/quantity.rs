@@ -66,7 +66,8 @@ fn parse_duration_ms(text: &str) -> Option<u64> {
     Some(total_us / 1_000)
 }
 
-fn parse_size_bytes(text: &str) -> Option<u64> {
+/// A size such as `512M`, bytes; None for anything else.
+pub(crate) fn parse_size_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let number_len = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let (number, unit) = text.split_at(number_len);

@@ -1,25 +1,25 @@
 //! One service: [`read`]. Groups of keys have files of their own.
 
+use remuda_api::engine::EngineSpec;
 use remuda_api::names;
 use remuda_api::spec::{NetworkMode, RestartPolicy, RuntimeKind, ServiceSpec};
 
 use crate::context::Context;
 use crate::field::Field;
 use crate::format::Format;
-use crate::limits::GRACE_MAX_MS;
+use crate::limits::{ATTEMPTS_MAX, GRACE_MAX_MS};
 use crate::problem::shown;
 use crate::report::Report;
 use crate::value::Value;
 use crate::{
-    command, depends_on, deploy, environment, extension, health_command, keys, networks, ports, quantity, signal,
+    command, depends_on, deploy, engine, env_file, environment, extension, health_command, keys, links, networks, path,
+    ports, quantity, resources, signal, volumes,
 };
 
 /// Longest image reference, bytes (a registry's name, path, tag and digest fit).
 const IMAGE_MAX_BYTES: usize = 512;
 /// Longest host name the kernel takes, bytes (`HOST_NAME_MAX`).
 const HOSTNAME_MAX_BYTES: usize = 64;
-/// Longest path the kernel takes, bytes (`PATH_MAX`).
-const PATH_MAX_BYTES: usize = 4096;
 
 const RESTARTS: &[(&str, RestartPolicy)] = &[
     ("always", RestartPolicy::Always),
@@ -40,15 +40,20 @@ pub(crate) fn read(field: &Field, format: Format, context: &mut Context) -> Serv
         Format::Sections => &keys::SERVICE,
     };
     let entries = keys::acted(field, table, &mut context.report);
+    context.mounted.clear();
+    let volumes_before = context.references.volumes.len();
     for entry in &entries {
         read_key(entry, field.key(), &mut service, context);
     }
     for entry in field.members().iter().filter(|entry| entry.key() == "x-remuda") {
         extension::read(entry, &mut service, context);
     }
-    // A policy under `deploy` wins over `restart`, in whatever order they are written.
-    for entry in entries.iter().filter(|entry| entry.key() == "deploy") {
-        deploy::read_restart_policy(entry, &mut service, &mut context.report);
+    read_together(&entries, &mut service, context);
+    if let Some(entry) = entries.iter().find(|entry| entry.key() == "volume_driver") {
+        let driver = volumes::read_driver(entry, &mut context.report);
+        for volume in &mut context.references.volumes[volumes_before..] {
+            volume.driver.clone_from(&driver);
+        }
     }
     if matches!(field.node.value, Value::Map(_)) {
         check_whole(field, &entries, &service, &mut context.report);
@@ -70,7 +75,7 @@ fn read_key(entry: &Field, name: &str, service: &mut ServiceSpec, context: &mut 
         "depends_on" => depends_on::read(entry, name, service, context),
         "deploy" => deploy::read(entry, service, report),
         "scale" => deploy::read_scale(entry, service, report),
-        "restart" => service.restart = read_restart(entry, report).unwrap_or_default(),
+        "restart" => read_restart(entry, service, report),
         "stop_grace_period" => {
             let grace = quantity::duration_ms(entry, 0..=GRACE_MAX_MS, report);
             service.stop_grace_ms = grace.unwrap_or(service.stop_grace_ms);
@@ -79,9 +84,64 @@ fn read_key(entry: &Field, name: &str, service: &mut ServiceSpec, context: &mut 
         "user" => service.user = entry.line("a user name or id such as `1000:1000`", report).map(str::to_owned),
         "working_dir" => service.working_dir = read_directory(entry, report),
         "hostname" => service.hostname = read_hostname(entry, report),
-        "healthcheck" => service.healthcheck = health_command::read(entry, report),
-        _ => {}
+        "healthcheck" => service.healthcheck = health_command::read(entry, &mut service.engine, report),
+        "links" => links::read(entry, context),
+        "external_links" => links::read_external(entry, report),
+        "expose" => links::read_expose(entry, report),
+        _ => engine::read(entry, &mut service.engine, context),
     }
+}
+
+/// Keys whose meaning depends on others, in whatever order they are written.
+fn read_together(entries: &[Field], service: &mut ServiceSpec, context: &mut Context) {
+    for entry in entries {
+        match entry.key() {
+            // A policy under `deploy` wins over `restart`, what is written in the file over what it names.
+            "deploy" => deploy::read_restart_policy(entry, service, &mut context.report),
+            "env_file" => {
+                for (name, value) in env_file::read(entry, context) {
+                    service.environment.entry(name).or_insert(value);
+                }
+            }
+            "label_file" => {
+                for (name, value) in env_file::read_labels(entry, context) {
+                    service.labels.entry(name).or_insert(value);
+                }
+            }
+            _ => {}
+        }
+    }
+    resources::read(entries, service, &mut context.report);
+    let is_empty = |words: &Option<Vec<String>>| words.as_ref().is_some_and(Vec::is_empty);
+    service.engine.clear_entrypoint = is_empty(&service.entrypoint);
+    service.engine.clear_command = is_empty(&service.command);
+    if runs_as_process(entries, service) {
+        leave_no_engine(entries, service, context);
+    }
+}
+
+/// Runs as a process of the host whatever the fleet offers: it says so, or has no image.
+fn runs_as_process(entries: &[Field], service: &ServiceSpec) -> bool {
+    let has = |key: &str| entries.iter().any(|entry| entry.key() == key);
+    match service.runtime {
+        Some(RuntimeKind::Docker) => false,
+        Some(RuntimeKind::Process) => true,
+        None => !has("image") && (has("command") || has("entrypoint")),
+    }
+}
+
+/// Refuses keys that need an engine; what merely says what an engine would leave out means nothing.
+fn leave_no_engine(entries: &[Field], service: &mut ServiceSpec, context: &mut Context) {
+    for entry in entries {
+        let mut alone = EngineSpec::default();
+        let mounted = std::mem::take(&mut context.mounted);
+        engine::read(entry, &mut alone, context);
+        context.mounted = mounted;
+        if alone != EngineSpec::default() {
+            engine::report_lack(entry, &mut context.report);
+        }
+    }
+    service.engine = EngineSpec::default();
 }
 
 fn read_image(entry: &Field, report: &mut Report) -> Option<String> {
@@ -118,26 +178,28 @@ fn read_network_mode(entry: &Field, report: &mut Report) -> Option<NetworkMode> 
     }
 }
 
-fn read_restart(entry: &Field, report: &mut Report) -> Option<RestartPolicy> {
+/// One of four words; `on-failure:3` tries three times, `on-failure:0` without end.
+fn read_restart(entry: &Field, service: &mut ServiceSpec, report: &mut Report) {
     if let Value::Text { text, .. } = &entry.node.value
         && let Some(count) = text.strip_prefix("on-failure:")
-        && count.parse::<u32>().is_ok()
+        && let Ok(attempts) = count.parse::<u32>()
+        && attempts <= ATTEMPTS_MAX
     {
-        let message = "the number of attempts is understood, not acted on yet: restarts go on".to_owned();
-        report.notice(entry.place(), message);
-        return Some(RestartPolicy::OnFailure);
+        service.restart = RestartPolicy::OnFailure;
+        service.restart_limits.max_attempts = (attempts > 0).then_some(attempts);
+        return;
     }
-    entry.choice(RESTARTS, report)
+    service.restart = entry.choice(RESTARTS, report).unwrap_or_default();
 }
 
 fn read_directory(entry: &Field, report: &mut Report) -> Option<String> {
     let expected = "an absolute path such as `/srv`";
-    let path = entry.line(expected, report)?;
-    if !path.starts_with('/') || path.len() > PATH_MAX_BYTES {
+    let text = entry.line(expected, report)?;
+    if !text.starts_with('/') || text.len() > path::PATH_MAX_BYTES {
         entry.expected(expected, report);
         return None;
     }
-    Some(path.to_owned())
+    Some(text.to_owned())
 }
 
 pub(crate) fn read_hostname(entry: &Field, report: &mut Report) -> Option<String> {
@@ -163,6 +225,9 @@ fn check_whole(field: &Field, entries: &[Field], service: &ServiceSpec, report: 
         let message = match service.runtime {
             Some(RuntimeKind::Docker) => "has no `image:`, and runtime `docker` needs one: add it",
             Some(RuntimeKind::Process) | None if has_program => "",
+            _ if field.node.get("build").is_some() => {
+                "has no `image:`, and `build:` is not run here: build and push the image, and name it with `image:`"
+            }
             _ => "has no `image:`: add one, or a `command:` to run under the runtime `process`",
         };
         if !message.is_empty() {

@@ -12,7 +12,7 @@ use crate::limits::FILE_MAX_BYTES;
 use crate::problem::shown;
 use crate::report::Place;
 use crate::value::{Node, Span};
-use crate::{SourceFile, depends_on, keys, networks, parse, rancher, service};
+use crate::{SourceFile, depends_on, keys, networks, parse, rancher, service, volumes};
 
 /// The stack the files describe; what is wrong goes to the report, and the result then means nothing.
 pub(crate) fn read(context: &mut Context) -> StackSpec {
@@ -67,6 +67,7 @@ fn read_root(root: &Node, rancher: Option<&Node>, spec: &mut StackSpec, context:
             match section.key() {
                 "services" => read_services(&section, format, &overlays, spec, context),
                 "networks" => networks::read_all(&section, &mut spec.networks, context),
+                "volumes" => volumes::read_all(&section, &mut spec.volumes, context),
                 _ => {}
             }
         }
@@ -80,6 +81,8 @@ fn read_root(root: &Node, rancher: Option<&Node>, spec: &mut StackSpec, context:
     }
     rancher::balancer::check_targets(spec, context);
     check_networks(spec, context);
+    volumes::check_uses(spec, format, context);
+    check_links(spec, context);
     check_published(context);
     check_dependencies(spec, context);
 }
@@ -126,6 +129,30 @@ fn check_networks(spec: &StackSpec, context: &mut Context) {
             None => "add it under the top-level `networks:`".to_owned(),
         };
         context.report.problem(place, format!("unknown network {}: {advice}", shown(&name)));
+    }
+}
+
+/// Services that links lead to exist. Under its own name each is found anyway.
+fn check_links(spec: &StackSpec, context: &mut Context) {
+    for link in std::mem::take(&mut context.references.links) {
+        if context.report.is_full() {
+            continue;
+        }
+        if !spec.services.contains_key(&link.service) {
+            let advice = match keys::nearest(&link.service, spec.services.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean {}?", shown(near)),
+                None => "add it, or remove the link".to_owned(),
+            };
+            context.report.problem(link.place, format!("unknown service {}: {advice}", shown(&link.service)));
+        } else if link.alias != link.service {
+            let message = format!(
+                "the alias of a link is understood, not acted on yet: {} does not lead to {}; use the service's own name, \
+                 or `aliases` under its `networks`",
+                shown(&link.alias),
+                shown(&link.service)
+            );
+            context.report.notice(link.place, message);
+        }
     }
 }
 

@@ -266,22 +266,22 @@ fn keys_for_later_are_said_once_with_the_first_place() {
 services:
   web:
     image: nginx
-    volumes: [data:/data]
-    privileged: true
+    secrets: [data]
+    gpus: all
   db:
     image: redis
-    volumes: [data:/var]
+    secrets: [data]
     container_name: db
-volumes:
-  data:
+secrets:
+  data: {file: data}
 ";
     assert_eq!(
         notices(text),
         [
-            "1:1: name: `name` is understood, not acted on yet: the stack has the name given with `-s`, a port none",
-            "5:5: services.web.volumes: `volumes` is understood, not acted on yet: nothing is mounted, data goes with the container (3 places)",
-            "6:5: services.web.privileged: `privileged` is understood, not acted on yet: nothing is granted",
-            "10:5: services.db.container_name: `container_name` is understood, not acted on yet",
+            "1:1: name: `name` is understood, not acted on yet: the stack has the name given with `-s`",
+            "5:5: services.web.secrets: `secrets` is understood, not acted on yet: nothing is mounted (3 places)",
+            "6:5: services.web.gpus: `gpus` is understood, not acted on yet: no such device is given or reserved",
+            "10:5: services.db.container_name: `container_name` is understood, not acted on yet: containers are named `<stack>-<service>-<number>`",
         ]
     );
 }
