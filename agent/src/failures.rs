@@ -43,8 +43,13 @@ impl Failures {
     /// The second try comes after 100 ms, then the wait doubles to 10 s.
     pub fn failed(&mut self, action: &Action, error: String, now_ms: u64, problems: &Problems) {
         let step = action.to_string();
-        problems.set(&step, error.clone());
-        let count = self.steps.get(&step).map_or(1, |failure| failure.count.saturating_add(1));
+        let held = self.steps.get(&step);
+        if !is_told_by_its_container(action) {
+            problems.set(&step, error.clone());
+        } else if held.is_none_or(|failure| failure.error != error) {
+            tracing::warn!("{step}: {error}");
+        }
+        let count = held.map_or(1, |failure| failure.count.saturating_add(1));
         let next_ms = now_ms.saturating_add(wait_ms(count.saturating_add(1)));
         self.steps.insert(step, Failure { count, next_ms, unit: action.unit().map(str::to_owned), error });
     }
@@ -69,6 +74,11 @@ impl Failures {
     }
 }
 
+/// Nothing is wrong with the host when a container cannot begin: the container's own status says why.
+fn is_told_by_its_container(action: &Action) -> bool {
+    matches!(action, Action::CreateUnit(_) | Action::StartUnit(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,9 +91,14 @@ mod tests {
         assert!(!failures.is_due(&step, 1099) && failures.is_due(&step, 1100));
         failures.failed(&step, "no such program".into(), 1100, &problems);
         assert!(!failures.is_due(&step, 1299) && failures.is_due(&step, 1300));
-        assert_eq!(problems.lines(), ["start shop-web-1: no such program"]);
+        assert!(problems.lines().is_empty(), "the container says it");
         assert_eq!(failures.by_unit()["shop-web-1"], "start shop-web-1: no such program");
         failures.keep_planned(&[], &problems);
+        assert!(failures.is_empty());
+        let step = Action::RemoveUnit("shop-web-1".into());
+        failures.failed(&step, "busy".into(), 2000, &problems);
+        assert_eq!(problems.lines(), ["remove unit shop-web-1: busy"]);
+        failures.done(&step, &problems);
         assert!(failures.is_empty() && problems.lines().is_empty());
     }
 }

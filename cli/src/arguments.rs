@@ -70,7 +70,7 @@ pub enum Command {
   remuda ps                        every container of the fleet
   remuda ps shop                   of one stack
   remuda ps shop/web --host h2     of one service, on one host
-  remuda ps shop -o wide           with the last lines a failed container wrote, and more columns
+  remuda ps shop -o wide           with more columns, and what every failed container wrote last
   remuda ps shop -o json | jq -r '.[] | select(.state == \"failed\") | .reason'")]
     Ps(ps::Args),
     /// List services

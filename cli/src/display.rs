@@ -81,20 +81,31 @@ fn words(service: &ServiceProgress) -> String {
     others.chain(reasons).collect::<Vec<_>>().join("; ")
 }
 
-/// The service's line when its numbers changed, and each reason when it is new.
+/// The service's line when its numbers changed, each reason when it is new, and once what a failed container wrote last.
 fn changed_lines(last: &mut BTreeMap<String, String>, service: &ServiceProgress) -> Vec<String> {
     let mut lines = Vec::new();
     let numbers = service.to_string();
     if last.insert(service.name.clone(), numbers.clone()).as_ref() != Some(&numbers) {
         lines.push(numbers);
     }
+    // Lines of other services may have come since its own.
+    let margin = |lines: &[String]| if lines.is_empty() { format!("{}: ", service.name) } else { "  ".to_owned() };
     for (reason, count) in &service.reasons {
-        let key = format!("{}: {reason}", service.name);
+        let key = format!("{}: {}", service.name, gist(reason));
         if last.insert(key, count.to_string()).is_none() {
-            lines.extend(reason.lines().map(|line| format!("  {line}")));
+            lines.push(format!("{}{reason}", margin(&lines)));
         }
     }
+    if service.last_lines.is_some() && last.insert(format!("{}, last lines", service.name), String::new()).is_none() {
+        lines.extend(service.last_words().iter().map(|line| format!("  {line}")));
+    }
     lines
+}
+
+/// A reason without what differs from one time to the next: numbers, and when it goes on.
+fn gist(reason: &str) -> String {
+    let stable = reason.split(" (next start after ").next().unwrap_or_default();
+    stable.trim_end_matches(" …").chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 #[cfg(test)]
@@ -113,5 +124,19 @@ mod tests {
         service.others.insert("pending".into(), 1);
         service.reasons.insert("no host is ready".into(), 1);
         assert_eq!(changed_lines(&mut last, &service), ["shop/web: 1 of 2 (1 pending)"]);
+    }
+
+    #[test]
+    fn a_crash_loop_is_told_once_under_its_own_name_with_the_last_lines_of_one_container() {
+        let mut last = BTreeMap::new();
+        let mut service = ServiceProgress { name: "shop/web".into(), desired: 1, ..ServiceProgress::default() };
+        service.others.insert("failed".into(), 1);
+        assert_eq!(changed_lines(&mut last, &service), ["shop/web: 0 of 1 (1 failed)"]);
+        service.reasons.insert("exited with code 3: attempt 1 …".into(), 1);
+        service.last_lines = Some(("shop-web-1".into(), vec!["attempt 1".into()]));
+        let told = ["shop/web: exited with code 3: attempt 1 …", "  shop-web-1, last lines:", "    attempt 1"];
+        assert_eq!(changed_lines(&mut last, &service), told);
+        service.reasons = BTreeMap::from([("exited with code 3: attempt 2 (next start after 0.1 s) …".into(), 1)]);
+        assert!(changed_lines(&mut last, &service).is_empty());
     }
 }

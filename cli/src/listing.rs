@@ -129,6 +129,12 @@ pub fn first_line(text: &str) -> String {
     }
 }
 
+/// What a container wrote last, if `reason` has it: the lines below its `last lines:`.
+pub fn last_lines(reason: &str) -> Vec<String> {
+    let text = plain(reason);
+    text.lines().skip_while(|line| *line != "last lines:").skip(1).map(str::to_owned).collect()
+}
+
 /// The contract's own word for a state: what serde writes.
 pub fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, Service, ServiceState};
 
-use crate::listing::{first_line, word};
+use crate::listing::{first_line, last_lines, word};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -54,6 +54,8 @@ pub struct ServiceProgress {
     pub others: BTreeMap<String, u32>,
     /// Why they are not, each reason once, with how many containers give it.
     pub reasons: BTreeMap<String, u32>,
+    /// What one that has failed wrote last: its name and the lines.
+    pub last_lines: Option<(String, Vec<String>)>,
     /// How often its containers have been started again so far.
     pub restarts: u32,
 }
@@ -86,12 +88,12 @@ impl Progress {
         self.services.iter().map(|service| service.restarts).sum()
     }
 
-    /// One line each: `shop/web: 2 pending: no host has …`.
+    /// One line each: `shop/web: 2 x no host has …`, and what one that has failed wrote last.
     pub fn reasons(&self) -> Vec<String> {
         let of = |service: &ServiceProgress| {
             let name = service.name.clone();
             let line = move |(reason, count): (&String, &u32)| format!("{name}: {count} x {reason}");
-            service.reasons.iter().map(line).collect::<Vec<_>>()
+            service.reasons.iter().map(line).chain(service.last_words()).collect::<Vec<_>>()
         };
         self.services.iter().flat_map(of).collect()
     }
@@ -108,6 +110,12 @@ impl Progress {
 }
 
 impl ServiceProgress {
+    /// `shop-web-1, last lines:`, and those below it.
+    pub fn last_words(&self) -> Vec<String> {
+        let Some((name, lines)) = &self.last_lines else { return Vec::new() };
+        [format!("{name}, last lines:")].into_iter().chain(lines.iter().map(|line| format!("  {line}"))).collect()
+    }
+
     pub fn is_done(&self) -> bool {
         self.done == self.desired && self.others.is_empty()
     }
@@ -172,7 +180,11 @@ impl ServiceProgress {
         *self.others.entry(state).or_default() += 1;
         // Why something that shall go has not come up is of no interest.
         if let (Some(reason), false) = (&container.reason, want == Want::Gone) {
-            // The log lines that may follow differ from container to container; `remuda ps -o wide` has them.
+            // The log lines that may follow differ from container to container: those of one are enough.
+            let lines = last_lines(reason);
+            if self.last_lines.is_none() && !lines.is_empty() {
+                self.last_lines = Some((container.name.clone(), lines));
+            }
             *self.reasons.entry(first_line(reason)).or_default() += 1;
         }
     }

@@ -6,6 +6,7 @@ mod depends;
 mod health;
 mod ports;
 mod program;
+pub mod registry;
 mod service;
 mod volumes;
 

@@ -21,6 +21,7 @@ pub fn writes(old: &State, new: &State) -> Result<Vec<Write>, StoreError> {
     table("node", number, &old.nodes, &new.nodes, &mut writes)?;
     table("stack", String::clone, &old.stacks, &new.stacks, &mut writes)?;
     table("service", number, &old.services, &new.services, &mut writes)?;
+    table("registry", String::clone, &old.registries, &new.registries, &mut writes)?;
     table("volume", String::clone, &old.volumes, &new.volumes, &mut writes)?;
     table("container", String::clone, &old.containers, &new.containers, &mut writes)?;
     table("token", String::clone, &old.tokens, &new.tokens, &mut writes)?;
@@ -39,6 +40,7 @@ pub fn read(loaded: Loaded) -> Result<State, StoreError> {
             "node" => drop(state.nodes.insert(parse(key, id)?, get(key, value)?)),
             "stack" => drop(state.stacks.insert(id.into(), get(key, value)?)),
             "service" => drop(state.services.insert(parse(key, id)?, get(key, value)?)),
+            "registry" => drop(state.registries.insert(id.into(), get(key, value)?)),
             "volume" => drop(state.volumes.insert(id.into(), get(key, value)?)),
             "container" => drop(state.containers.insert(id.into(), get(key, value)?)),
             "token" => drop(state.tokens.insert(id.into(), get(key, value)?)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use remuda_api::assignment::{
-    Assignment, Attachment, Container, Endpoint, Environment, Fleet, Node, Service, ServicePort,
+    Assignment, Attachment, Container, Endpoint, Environment, Fleet, Node, Registry, Service, ServicePort,
 };
 use remuda_api::engine::EngineSpec;
 use remuda_api::resource::HostState;
@@ -11,7 +11,7 @@ use remuda_api::spec::{EndpointMode, NetworkMode, NetworkSpec, PortSpec, Publish
 
 use crate::health::Checks;
 use crate::state::{self, Stage, State};
-use crate::volumes;
+use crate::{runtime, volumes};
 
 /// Where every host's resolver listens.
 pub const DNS_IP: &str = "169.254.169.250";
@@ -30,13 +30,25 @@ pub fn assignment(state: &State, shared: &Shared, node_id: u32) -> Assignment {
         generation: state.revision,
         node_id,
         fleet: Some(shared.fleet.clone()),
-        environment: Some(shared.environment.clone()),
+        environment: Some(environment_of(state, shared, node_id)),
         nodes: shared.nodes.clone(),
         services: shared.services.clone(),
         endpoints: shared.endpoints.clone(),
         containers: mine.filter_map(|container| told(state, container)).collect(),
         checks: shared.checks.of_host(node_id),
     }
+}
+
+/// Credentials are told to hosts that can pull images, and to no others.
+fn environment_of(state: &State, shared: &Shared, node_id: u32) -> Environment {
+    let has_engine = state.nodes.get(&node_id).is_some_and(|node| runtime::has_engine(node));
+    let told = |held: &std::sync::Arc<state::Registry>| Registry {
+        address: held.address.clone(),
+        username: held.username.clone(),
+        password: held.password.clone(),
+    };
+    let registries = if has_engine { state.registries.values().map(told).collect() } else { Vec::new() };
+    Environment { registries, ..shared.environment.clone() }
 }
 
 /// The part that is the same on every host, made once per generation.

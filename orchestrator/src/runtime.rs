@@ -2,7 +2,7 @@
 
 use remuda_api::spec::{RuntimeKind, ServiceSpec};
 
-use crate::state::{Service, State};
+use crate::state::{Node, Service, State};
 
 /// The runtime that new containers of `service` get: what it says, else what it needs, else what those it has run
 /// under, else `docker` if any host has an engine.
@@ -43,10 +43,13 @@ fn offered(state: &State) -> RuntimeKind {
     if hosts_with_engine(state) > 0 { RuntimeKind::Docker } else { RuntimeKind::Process }
 }
 
+/// It can run images.
+pub fn has_engine(node: &Node) -> bool {
+    node.facts.runtimes.iter().any(|name| name == RuntimeKind::Docker.name())
+}
+
 /// How many hosts can run images.
 pub fn hosts_with_engine(state: &State) -> usize {
-    let has_engine =
-        |node: &crate::state::Node| node.facts.runtimes.iter().any(|name| name == RuntimeKind::Docker.name());
     state.nodes.values().filter(|node| has_engine(node)).count()
 }
 
@@ -57,7 +60,7 @@ mod tests {
     use remuda_api::link::HostFacts;
 
     use super::*;
-    use crate::state::{Container, Node};
+    use crate::state::Container;
 
     fn fleet(runtimes: &[&str]) -> State {
         let mut state = State::default();

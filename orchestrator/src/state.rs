@@ -5,6 +5,7 @@
 
 mod container;
 mod live;
+mod registry;
 mod volume;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,7 @@ use crate::health::checkers::Checkers;
 
 pub use container::{Claim, Container, Stage, Verdict};
 pub use live::{Live, Vote};
+pub use registry::Registry;
 pub use volume::Volume;
 
 /// Events kept, oldest forgotten first: a day of a busy small fleet.
@@ -36,6 +38,8 @@ pub struct State {
     pub nodes: BTreeMap<u32, Arc<Node>>,
     pub stacks: BTreeMap<String, Arc<Stack>>,
     pub services: BTreeMap<u32, Arc<Service>>,
+    /// By address.
+    pub registries: BTreeMap<String, Arc<Registry>>,
     /// By full name.
     pub volumes: BTreeMap<String, Arc<Volume>>,
     /// By container name.

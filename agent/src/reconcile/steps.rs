@@ -50,7 +50,8 @@ impl Reconciler {
     async fn carry_out_together(&self, actions: &[&Action]) -> Vec<Result<(), String>> {
         let start = |action: &&Action| {
             let (runtimes, action) = (self.parts.runtimes.clone(), Action::clone(action));
-            tokio::spawn(async move { runtimes.apply(&action).await.map_err(|error| error.to_string()) })
+            // The step names the unit already.
+            tokio::spawn(async move { runtimes.apply(&action).await.map_err(|error| error.reason().to_owned()) })
         };
         let started: Vec<_> = actions.iter().map(start).collect();
         let mut results = Vec::new();

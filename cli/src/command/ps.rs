@@ -1,12 +1,13 @@
 //! `remuda ps`: containers.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use remuda_api::resource::{Container, Stack};
+use remuda_api::resource::{Container, ContainerState, Stack};
 
 use crate::client::{Client, Refusal};
 use crate::failure::{Failure, Outcome};
-use crate::listing::{OutputArgs, print};
+use crate::listing::{Format, OutputArgs, last_lines, print};
 use crate::name;
 
 #[derive(clap::Args)]
@@ -39,7 +40,24 @@ pub async fn print_of(query: &[(&str, &str)], output: OutputArgs, client: &Clien
     let containers: Vec<Container> =
         client.look_up_query(&["containers"], query).await.map_err(Refusal::into_failure)?;
     print(&containers, output.output)?;
+    if output.output == Format::Table {
+        last_words(&containers).iter().for_each(|line| eprintln!("{line}"));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What failed containers wrote last, of each service one.
+fn last_words(containers: &[Container]) -> Vec<String> {
+    let mut told = BTreeSet::new();
+    let failed = containers.iter().filter(|container| container.state == ContainerState::Failed);
+    let words = failed.filter_map(|container| {
+        let lines = last_lines(container.reason.as_deref()?);
+        let is_news = !lines.is_empty() && told.insert((&container.stack, &container.service));
+        is_news.then(|| {
+            [format!("{}, last lines:", container.name)].into_iter().chain(lines.into_iter().map(|l| format!("  {l}")))
+        })
+    });
+    words.flatten().collect()
 }
 
 /// The stack of this name or beginning.

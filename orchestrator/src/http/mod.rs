@@ -24,6 +24,11 @@
 //! | `GET /v1/hosts`, `GET /v1/hosts/{name}` | | `[Host]`, `Host` |
 //! | `PATCH /v1/hosts/{name}` | `HostPatch` | `Host` |
 //! | `DELETE /v1/hosts/{name}[?dead=true]` | | 204; its certificate is void at once, its containers move; with `dead` 409 unless it is dead |
+//! | `GET /v1/volumes[?stack=]` | | `[Volume]` |
+//! | `DELETE /v1/volumes/{name}` | | 204; 409 while a container mounts it, 503 while its host is away |
+//! | `GET /v1/registries`, `GET /v1/registries/{address}` | | `[Registry]`, `Registry`: never the password |
+//! | `PUT /v1/registries/{address}` | `RegistryLogin` | `Registry`; told to hosts with an engine |
+//! | `DELETE /v1/registries/{address}` | | 204 |
 //! | `POST /v1/tokens` | `TokenCreate` | `TokenCreated` |
 //! | `GET /v1/events?since=ID` | | `[Event]` with `id` > ID (default 0 = all kept) |
 //! | `GET /v1/events?follow=true&since=ID` | | server-sent events: `id: N`, `data: Event` |
@@ -47,14 +52,16 @@ mod logs;
 mod openapi;
 mod problem;
 mod query;
+mod registries;
 mod services;
 mod stacks;
 mod system;
+mod volumes;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 
 pub use openapi::document;
 pub use problem::Refusal;
@@ -82,6 +89,10 @@ pub fn router(fleet: Arc<Fleet>) -> Router {
         .route("/containers/{name}/dns", get(containers::dns))
         .route("/hosts", get(hosts::list))
         .route("/hosts/{name}", get(hosts::show).patch(hosts::change).delete(hosts::remove))
+        .route("/volumes", get(volumes::list))
+        .route("/volumes/{name}", delete(volumes::remove))
+        .route("/registries", get(registries::list))
+        .route("/registries/{address}", put(registries::login).get(registries::show).delete(registries::logout))
         .route("/tokens", post(system::create_token))
         .route("/events", get(events::list))
         .route("/watch", get(events::watch))

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 
-use super::{containers, events, exec, hosts, logs, services, stacks, system};
+use super::{containers, events, exec, hosts, logs, registries, services, stacks, system, volumes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +33,12 @@ use super::{containers, events, exec, hosts, logs, services, stacks, system};
         hosts::show,
         hosts::change,
         hosts::remove,
+        registries::list,
+        registries::show,
+        registries::login,
+        registries::logout,
+        volumes::list,
+        volumes::remove,
         events::list,
         events::watch,
     )
