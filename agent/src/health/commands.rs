@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::kept;
 use super::patience::{Late, within};
@@ -17,6 +17,8 @@ use crate::runtime::{ExecOutput, NotStarted, Runtimes};
 
 /// Commands under way at a time, at most one of each unit: as many that hang must not delay the others' much.
 const COMMANDS_MAX: usize = 256;
+/// A holder or an engine that lives takes a command at once; a loaded host may take a moment.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
 /// How much of a command's output is looked at for its last line, bytes.
 const OUTPUT_KEPT_BYTES: usize = 1 << 10;
 /// How much of its last line goes into a reason.
@@ -89,21 +91,20 @@ pub async fn run(
 /// about the unit. What still runs when its time is over is killed.
 async fn take(runtimes: &Runtimes, turn: &Turn) -> Option<Result<(), String>> {
     let mut output = Output::default();
-    let limit = Duration::from_millis(turn.timeout_ms);
-    let mut ended = within(limit, execute(runtimes, turn, &mut output)).await;
-    if ended == Err(Late::WeSlept) {
+    let mut ended = execute(runtimes, turn, &mut output).await;
+    if ended == Err(NotHeard::Late(Late::WeSlept)) {
         output = Output::default();
-        ended = within(limit, execute(runtimes, turn, &mut output)).await;
+        ended = execute(runtimes, turn, &mut output).await;
     }
     let what = match ended {
-        Ok(Ok(0)) => return Some(Ok(())),
-        Ok(Ok(code)) => format!("exited with code {code}"),
-        Ok(Err(NotStarted::Refused(reason))) => reason,
-        Ok(Err(NotStarted::NotAsked(reason))) => {
+        Ok(0) => return Some(Ok(())),
+        Ok(code) => format!("exited with code {code}"),
+        Err(NotHeard::NotStarted(NotStarted::Refused(reason))) => reason,
+        Err(NotHeard::NotStarted(NotStarted::NotAsked(reason))) => {
             tracing::debug!(unit = turn.unit, reason, "the health command could not be run");
             return None;
         }
-        Err(_) => format!("no answer within {} ms", turn.timeout_ms),
+        Err(NotHeard::Late(_)) => format!("no answer within {} ms", turn.timeout_ms),
     };
     Some(Err(match output.last_words() {
         line if line.is_empty() => what,
@@ -111,16 +112,30 @@ async fn take(runtimes: &Runtimes, turn: &Turn) -> Option<Result<(), String>> {
     }))
 }
 
-async fn execute(runtimes: &Runtimes, turn: &Turn, output: &mut Output) -> Result<i32, NotStarted> {
-    let mut pieces = runtimes.check(&turn.unit, &turn.argv).await?;
-    while let Some(piece) = pieces.recv().await {
-        match piece {
-            ExecOutput::Stdout(bytes) => keep(&mut output.stdout, &bytes),
-            ExecOutput::Stderr(bytes) => keep(&mut output.stderr, &bytes),
-            ExecOutput::Exited(code) => return Ok(code),
+/// Why a command has no code.
+#[derive(Debug, PartialEq, Eq)]
+enum NotHeard {
+    NotStarted(NotStarted),
+    Late(Late),
+}
+
+/// Its time is counted from when it was asked for: an engine or a holder that hangs says nothing about the unit.
+async fn execute(runtimes: &Runtimes, turn: &Turn, output: &mut Output) -> Result<i32, NotHeard> {
+    let not_asked = |reason: &str| NotHeard::NotStarted(NotStarted::NotAsked(reason.into()));
+    let asked = timeout(ASK_LIMIT, runtimes.check(&turn.unit, &turn.argv)).await;
+    let mut pieces = asked.map_err(|_| not_asked("nobody answers"))?.map_err(NotHeard::NotStarted)?;
+    let heard = async {
+        while let Some(piece) = pieces.recv().await {
+            match piece {
+                ExecOutput::Stdout(bytes) => keep(&mut output.stdout, &bytes),
+                ExecOutput::Stderr(bytes) => keep(&mut output.stderr, &bytes),
+                ExecOutput::Exited(code) => return Some(code),
+            }
         }
-    }
-    Err(NotStarted::NotAsked("it ended without a code".into()))
+        None
+    };
+    let code = within(Duration::from_millis(turn.timeout_ms), heard).await.map_err(NotHeard::Late)?;
+    code.ok_or_else(|| not_asked("it ended without a code"))
 }
 
 /// The end of what a command wrote. The two streams come in no order between them.

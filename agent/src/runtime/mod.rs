@@ -4,6 +4,7 @@
 //! [`docker`] (images, run by a container engine). What they have in common: [`log`] and [`exec`], what is read from a
 //! unit and said to it. Whichever it is, a unit and its network namespace outlive the agent.
 
+mod descriptor;
 pub mod docker;
 mod exec;
 mod log;

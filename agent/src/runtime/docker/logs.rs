@@ -1,9 +1,337 @@
-//! Reading a container's log.
+//! Reading a container's log: the last lines, then what comes, across rotations, restarts of the container and of the
+//! engine.
+//!
+//! The engine ends its answer when the container ends, and loses it when it is itself restarted; then the reading goes on
+//! after the last line that was passed on ([`Place`]). It is over when the container is removed, or nobody listens.
 
-use super::engine::Engine;
-use crate::runtime::Log;
+use std::time::Duration;
+
+use bollard::models::ContainerInspectResponse;
+use tokio::sync::mpsc;
+
+use super::engine::{Engine, EngineError, LOOK_LIMIT};
+use super::framing::Framing;
+use super::moment::unix_ns;
+use super::wire::{self, Pieces};
+use crate::runtime::{Log, LogChunk, Stream};
+
+/// Lines on their way to a reader; a slow one makes the reading wait, never the container.
+const LINES_IN_FLIGHT: usize = 256;
+/// The engine cuts lines at 16 KB; other log drivers may keep longer ones, which are cut here.
+const LINE_MAX_BYTES: usize = 64 << 10;
+/// Where the engine cuts a line.
+const ENGINE_CUT_BYTES: usize = 16 << 10;
+/// An engine that is away is looked for again after this, doubling up to the longest: it may be away for long.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// How much of a line goes into the reason of an exit.
+const REASON_MAX_CHARS: usize = 200;
 
 /// The last `tail` lines (0 = all kept) of a container's output, then new ones while `follow`.
-pub(super) async fn read(_engine: &Engine, id: &str, _follow: bool, _tail: u32) -> Result<Log, String> {
-    Err(format!("the log of container {id} is not read by this version"))
+pub(super) async fn read(engine: &Engine, id: &str, follow: bool, tail: u32) -> Result<Log, String> {
+    let look = look(engine, id).await.map_err(|error| error.to_string())?;
+    let tail = if tail == 0 { "all".to_owned() } else { tail.to_string() };
+    let pieces = ask(engine, id, follow, &format!("&tail={tail}")).await.map_err(|error| error.to_string())?;
+    let (sender, log) = mpsc::channel(LINES_IN_FLIGHT);
+    let reader = Reader { engine: engine.clone(), id: id.to_owned(), place: Place::default(), sender: sender.clone() };
+    tokio::spawn(async move {
+        tokio::select! {
+            () = sender.closed() => {}
+            () = reader.run(pieces, look, follow) => {}
+        }
+    });
+    Ok(log)
+}
+
+/// The last `count` lines that say something since the start at `since_ms` (Unix milliseconds), oldest first, each cut:
+/// for the reason of an exit. Nothing if the engine does not tell.
+pub(super) async fn last_lines(engine: &Engine, id: &str, since_ms: u64, count: usize) -> Vec<String> {
+    let Ok(look) = look(engine, id).await else { return Vec::new() };
+    // Some of them may be blank.
+    let query = format!("&tail={}&since={}", 4 * count, seconds(since_ms.saturating_mul(1_000_000)));
+    let Ok(mut pieces) = ask(engine, id, false, &query).await else { return Vec::new() };
+    let mut lines = Lines::of(look.has_terminal);
+    let mut said = Vec::new();
+    let all = async {
+        while let Some(bytes) = pieces.next().await {
+            said.extend(lines.take(&bytes).iter().map(|line| shown(&line.text)).filter(|text| !text.is_empty()));
+        }
+    };
+    // What came is better than nothing.
+    let _ = tokio::time::timeout(LOOK_LIMIT, all).await;
+    said.split_off(said.len().saturating_sub(count))
+}
+
+fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    text.trim().chars().filter(|c| !c.is_control()).take(REASON_MAX_CHARS).collect()
+}
+
+struct Reader {
+    engine: Engine,
+    id: String,
+    place: Place,
+    sender: mpsc::Sender<LogChunk>,
+}
+
+impl Reader {
+    async fn run(mut self, mut pieces: Pieces, mut look: Look, follow: bool) {
+        loop {
+            if self.pass_on(&mut pieces, look.has_terminal).await.is_err() || !follow {
+                return;
+            }
+            let Some((next, answer)) = self.again(&look).await else { return };
+            if next == look && next.is_running {
+                // The engine ended an answer that had no reason to end.
+                tokio::time::sleep(RETRY_FIRST).await;
+            }
+            (look, pieces) = (next, answer);
+            self.place.begin_again();
+        }
+    }
+
+    /// Until the end of this answer; errors when nobody listens.
+    async fn pass_on(&mut self, pieces: &mut Pieces, has_terminal: bool) -> Result<(), ()> {
+        let mut lines = Lines::of(has_terminal);
+        while let Some(bytes) = pieces.next().await {
+            for line in lines.take(&bytes) {
+                if self.place.is_new(&line) {
+                    self.sender.send(line.chunk()).await.map_err(drop)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until there may be more than when the container was as `seen`; None when it is gone.
+    async fn again(&self, seen: &Look) -> Option<(Look, Pieces)> {
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.more(seen).await {
+                Ok(more) => return Some(more),
+                Err(error) if error.is_missing() => return None,
+                Err(error) => tracing::debug!(container = self.id, %error, "follow its log later"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = RETRY_LONGEST.min(wait * 2);
+        }
+    }
+
+    async fn more(&self, seen: &Look) -> Result<(Look, Pieces), EngineError> {
+        // Before the look, so that nothing happens between the two.
+        let filters = serde_json::json!({"container": [self.id], "event": ["start", "die", "destroy"]}).to_string();
+        let mut events = wire::get(&self.engine, &format!("/events?filters={}", escaped(&filters))).await?;
+        let mut now = look(&self.engine, &self.id).await?;
+        // One that ended is read once more: its last words may have come after the end of the answer.
+        while now == *seen && !now.is_running {
+            let ended = || EngineError::Silent("the engine ended its events".into());
+            events.next().await.ok_or_else(ended)?;
+            now = look(&self.engine, &self.id).await?;
+        }
+        let pieces =
+            ask(&self.engine, &self.id, true, &format!("&tail=all&since={}", seconds(self.place.time_ns))).await?;
+        Ok((now, pieces))
+    }
+}
+
+/// What of a container decides whether there is more to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Look {
+    has_terminal: bool,
+    is_running: bool,
+    started_at: String,
+}
+
+async fn look(engine: &Engine, id: &str) -> Result<Look, EngineError> {
+    let told = engine.ask(LOOK_LIMIT, |docker| async move { docker.inspect_container(id, None).await }).await?;
+    Ok(Look::of(told))
+}
+
+impl Look {
+    fn of(told: ContainerInspectResponse) -> Look {
+        let state = told.state.unwrap_or_default();
+        Look {
+            has_terminal: told.config.and_then(|config| config.tty).unwrap_or_default(),
+            is_running: state.running.unwrap_or_default(),
+            started_at: state.started_at.map(|at| at.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+async fn ask(engine: &Engine, id: &str, follow: bool, query: &str) -> Result<Pieces, EngineError> {
+    let path = format!("/containers/{id}/logs?stdout=1&stderr=1&timestamps=1&follow={}{query}", u8::from(follow));
+    wire::get(engine, &path).await
+}
+
+/// As the engine wants times: seconds, and nanoseconds as nine digits.
+fn seconds(unix_ns: u64) -> String {
+    format!("{}.{:09}", unix_ns / 1_000_000_000, unix_ns % 1_000_000_000)
+}
+
+/// For a query: everything but letters and digits as %XX.
+fn escaped(text: &str) -> String {
+    let one =
+        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    stream: Stream,
+    time_ns: u64,
+    /// With its newline.
+    text: Vec<u8>,
+}
+
+impl Line {
+    fn chunk(self) -> LogChunk {
+        LogChunk { stream: self.stream, time_ms: self.time_ns / 1_000_000, bytes: self.text }
+    }
+}
+
+/// How far a log was passed on. The engine is asked for what is not older than the last line; of that instant, which
+/// pieces of a long line share, as many as were passed on are left out.
+#[derive(Debug, Default)]
+struct Place {
+    time_ns: u64,
+    /// Lines of that instant, by stream.
+    passed: [u32; 2],
+    known: [u32; 2],
+}
+
+impl Place {
+    fn begin_again(&mut self) {
+        self.known = self.passed;
+    }
+
+    /// Notes the line unless it was passed on before.
+    fn is_new(&mut self, line: &Line) -> bool {
+        let stream = line.stream as usize;
+        if line.time_ns == self.time_ns && self.known[stream] > 0 {
+            self.known[stream] -= 1;
+            return false;
+        }
+        if line.time_ns > self.time_ns {
+            *self = Place { time_ns: line.time_ns, ..Place::default() };
+        }
+        // The two streams are dated before they are put in order.
+        if line.time_ns == self.time_ns {
+            self.passed[stream] += 1;
+        }
+        true
+    }
+}
+
+/// Dated lines out of the bytes of an answer.
+struct Lines {
+    /// None: a terminal's.
+    framing: Option<Framing>,
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    fn of(has_terminal: bool) -> Lines {
+        Lines { framing: (!has_terminal).then(Framing::default), partial: Vec::new() }
+    }
+
+    /// The lines that are whole with these bytes. A damaged one is left out.
+    fn take(&mut self, bytes: &[u8]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let Some(framing) = &mut self.framing else {
+            self.partial.extend_from_slice(bytes);
+            while let Some(end) = terminal_line(&self.partial) {
+                let line: Vec<u8> = self.partial.drain(..end).collect();
+                lines.extend(parse(Stream::Stdout, &line));
+            }
+            return lines;
+        };
+        for piece in framing.split(bytes) {
+            let room_bytes = LINE_MAX_BYTES.saturating_sub(self.partial.len());
+            self.partial.extend_from_slice(piece.bytes.get(..room_bytes).unwrap_or(piece.bytes));
+            if piece.is_last {
+                lines.extend(parse(piece.stream, &std::mem::take(&mut self.partial)));
+            }
+        }
+        lines
+    }
+}
+
+/// Where the first line ends: behind its newline, or where the engine cut it and dated the rest.
+fn terminal_line(bytes: &[u8]) -> Option<usize> {
+    let cut = bytes.iter().position(|byte| *byte == b' ').unwrap_or(LINE_MAX_BYTES) + 1 + ENGINE_CUT_BYTES;
+    match bytes.iter().take(cut).position(|byte| *byte == b'\n') {
+        Some(at) => Some(at + 1),
+        None if bytes.len() > cut => Some(cut),
+        None => None,
+    }
+}
+
+/// `TIME TEXT`, with a newline or cut.
+fn parse(stream: Stream, line: &[u8]) -> Option<Line> {
+    let at = line.iter().position(|byte| *byte == b' ')?;
+    let (time, text) = line.split_at(at);
+    let time_ns = unix_ns(std::str::from_utf8(time).ok()?)?;
+    let mut text = text.get(1..).unwrap_or_default().to_vec();
+    if !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    Some(Line { stream, time_ns, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: &str = "2024-02-29T12:34:56.000000007Z";
+    const TIME_NS: u64 = 1_709_210_096_000_000_007;
+
+    fn line(stream: Stream, time_ns: u64, text: &str) -> Line {
+        Line { stream, time_ns, text: text.into() }
+    }
+
+    fn frame(kind: u8, text: &str) -> Vec<u8> {
+        [&[kind, 0, 0, 0], (text.len() as u32).to_be_bytes().as_slice(), text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn lines_of_two_streams_are_told_apart_and_dated() {
+        let mut lines = Lines::of(false);
+        let bytes =
+            [frame(1, &format!("{TIME} one  two\n")), frame(2, &format!("{TIME} no newline")), frame(1, "nonsense\n")];
+        let wanted = [line(Stream::Stdout, TIME_NS, "one  two\n"), line(Stream::Stderr, TIME_NS, "no newline\n")];
+        assert_eq!(lines.take(&bytes.concat()), wanted);
+    }
+
+    #[test]
+    fn what_a_terminal_shows_is_cut_at_newlines_and_where_the_engine_cut_it() {
+        let mut lines = Lines::of(true);
+        let long = "x".repeat(ENGINE_CUT_BYTES);
+        let bytes = format!("{TIME} a\r\n{TIME} {long}{TIME} rest\n{TIME} begun");
+        let wanted =
+            ["a\r\n".to_owned(), format!("{long}\n"), "rest\n".into()].map(|text| line(Stream::Stdout, TIME_NS, &text));
+        let told: Vec<Line> = bytes.as_bytes().chunks(1000).flat_map(|part| lines.take(part)).collect();
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn a_log_that_is_read_again_goes_on_after_the_last_line() {
+        let mut place = Place::default();
+        let said = [(Stream::Stdout, 1), (Stream::Stdout, 5), (Stream::Stdout, 5), (Stream::Stderr, 5)];
+        let said = said.map(|(stream, time_ns)| line(stream, time_ns, "\n"));
+        assert!(said.iter().all(|line| place.is_new(line)));
+        place.begin_again();
+        assert_eq!(place.time_ns, 5);
+        let again: Vec<bool> = said[1..].iter().map(|line| place.is_new(line)).collect();
+        assert_eq!(again, [false; 3]);
+        let more = [(Stream::Stderr, 5), (Stream::Stdout, 6)].map(|(stream, time_ns)| line(stream, time_ns, "\n"));
+        assert!(more.iter().all(|line| place.is_new(line)));
+        place.begin_again();
+        assert!(!place.is_new(&more[1]), "the last one");
+    }
+
+    #[test]
+    fn times_and_filters_are_written_as_the_engine_reads_them() {
+        assert_eq!(seconds(TIME_NS), "1709210096.000000007");
+        assert_eq!(escaped(r#"{"a":["b-1"]}"#), "%7B%22a%22%3A%5B%22b%2D1%22%5D%7D");
+    }
 }

@@ -1,13 +1,17 @@
 //! Runtime `docker`: images, run by a container engine (Docker 20.10 or newer).
 //!
-//! Reading order: [`DockerRuntime`] -> [`engine`] (how it is asked) ; [`logs`], [`exec`], [`check`], [`image_health`].
+//! Reading order: [`DockerRuntime`] -> [`engine`] (how it is asked); [`logs`], [`exec`] (over [`wire`], in [`framing`];
+//! [`output`] and [`processes`] of a command), [`image_health`].
 
-mod check;
 mod engine;
 mod exec;
+mod framing;
 mod image_health;
 mod logs;
 mod moment;
+mod output;
+mod processes;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -68,10 +72,7 @@ impl Runtime for DockerRuntime {
     fn exec<'a>(&'a self, name: &'a str, command: Command<'a>) -> BoxFuture<'a, Result<ExecSession, NotStarted>> {
         async move {
             let id = self.container(name).map_err(|error| NotStarted::NotAsked(error.reason().to_owned()))?;
-            match command.is_check {
-                true => check::open(&self.engine, &id, command).await,
-                false => exec::open(&self.engine, &id, command).await,
-            }
+            exec::open(&self.engine, &id, command).await
         }
         .boxed()
     }

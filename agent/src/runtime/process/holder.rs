@@ -11,10 +11,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::descriptor::watched;
 use super::protocol::{Answer, LINE_MAX_BYTES, Request, State, file};
 use crate::action::UnitSpec;
 use crate::durable;
+use crate::runtime::descriptor::watched;
 
 /// A holder answers at once; one that does not is stopped or swapped out, and somebody should look.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);

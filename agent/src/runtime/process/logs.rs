@@ -11,8 +11,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
-use super::descriptor::watched;
 use super::hold::log_files;
+use crate::runtime::descriptor::watched;
 use crate::runtime::{LogChunk, Stream};
 
 /// Lines on their way to a reader; a slow one makes the reading wait, never the unit.

@@ -4,7 +4,6 @@
 //! Reading order: [`ProcessRuntime`] -> [`holder`] (one holder: launch, requests, states) -> [`logs`], [`session`];
 //! [`protocol`] is what both sides say.
 
-mod descriptor;
 pub mod hold;
 mod holder;
 mod logs;

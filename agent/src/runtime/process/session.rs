@@ -13,9 +13,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::descriptor::watched;
 use super::holder::Holder;
 use super::protocol::{Answer, Request};
+use crate::runtime::descriptor::watched;
 use crate::runtime::{ExecInput, ExecOutput, ExecSession, NotStarted};
 
 /// Pieces on their way in either direction; a slow side makes the other wait.
