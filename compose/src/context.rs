@@ -36,6 +36,14 @@ pub(crate) struct References {
     pub depends_on: Vec<Dependency>,
     pub published: Vec<Published>,
     pub targets: Vec<Target>,
+    pub aliases: Vec<Alias>,
+}
+
+/// A name for other services of this stack.
+pub(crate) struct Alias {
+    pub name: String,
+    pub targets: Vec<(String, Place)>,
+    pub place: Place,
 }
 
 /// A service of this stack that a balancer leads to.

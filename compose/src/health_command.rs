@@ -42,9 +42,9 @@ pub(crate) fn read(field: &Field, engine: &mut EngineSpec, report: &mut Report) 
         Some(Test::Command(argv)) => Some(HealthCommand { argv, ..command }),
         None => {
             // A test that is there and wrong has been reported.
-            let is_silent = entries.is_empty() || entries.iter().any(|entry| entry.key() == "test");
-            if !is_silent {
-                let message = "has no `test:`: the image's own check goes by the times the image says";
+            if !entries.iter().any(|entry| entry.key() == "test") {
+                let message = "has no `test:`, and so nothing is checked but what the image itself brings, as it brings \
+                               it: write `test: [CMD, …]`, or remove this";
                 report.notice(field.key_place(), message.to_owned());
             }
             None

@@ -1,9 +1,10 @@
 //! `rancher-compose.yml`: what Rancher 1.6 says about the services of a Compose file, and what its images and labels mean.
 //!
 //! Reading order: [`services`] finds the services of the file; `overlay` lays its Compose keys over those of the Compose
-//! file before that is read; `keys` (every key it knows), `service` (its own keys, also those of `x-remuda`), `balancer`
-//! and `external` (services without containers), `label` (`io.rancher.…`), `metadata`.
+//! file before that is read; `keys` (every key it knows), `service` (its own keys, also those of `x-remuda`), `balancer`,
+//! `external` and `alias` (services without containers), `label` (`io.rancher.…`), `metadata`.
 
+pub(crate) mod alias;
 pub(crate) mod balancer;
 pub(crate) mod external;
 mod image;
@@ -16,12 +17,13 @@ pub(crate) mod service;
 
 use std::collections::BTreeMap;
 
-use remuda_api::spec::ServiceSpec;
+use remuda_api::spec::{ServiceSpec, StackSpec};
 
 use crate::context::Context;
 use crate::field::Field;
 use crate::problem::shown;
 use crate::report::Report;
+use crate::value::Value;
 
 pub(crate) use overlay::{Merged, merge};
 
@@ -44,7 +46,7 @@ pub(crate) fn section<'a>(root: &'a Field<'a>, report: &mut Report) -> Option<Fi
         report.notice(entry.key_place(), format!("`{}` {message}", entry.key()));
     }
     if is_v1 {
-        return Some(*root);
+        return Some(*root).filter(|root| matches!(root.node.value, Value::Map(_)));
     }
     for entry in entries.iter().filter(|entry| keys::FILE.find(entry.key()).is_none()) {
         if !entry.key().starts_with("x-") {
@@ -79,6 +81,15 @@ pub(crate) fn check_names<'n>(
     }
 }
 
+/// What to say of a service that others name and that is not there.
+fn unknown_service(name: &str, spec: &StackSpec) -> String {
+    let advice = match crate::keys::nearest(name, spec.services.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean {}?", shown(near)),
+        None => "add it, or remove it here".to_owned(),
+    };
+    format!("unknown service {}: {advice}", shown(name))
+}
+
 /// What Rancher's file, images and labels add to `service`, once its Compose keys are read.
 pub(crate) fn complete(
     compose: &Field,
@@ -95,7 +106,7 @@ pub(crate) fn complete(
     match merged.kind {
         image::Kind::Balancer => balancer::complete(&whole, overlay, service, context),
         image::Kind::External => external::complete(&whole, service, context),
-        image::Kind::Alias => external::refuse_alias(&whole, &mut context.report),
+        image::Kind::Alias => alias::read(&whole, service, context),
         image::Kind::Containers => {}
     }
 }

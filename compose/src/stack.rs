@@ -85,6 +85,7 @@ fn read_root(root: &Node, rancher: Option<&Node>, spec: &mut StackSpec, context:
     check_links(spec, context);
     check_published(context);
     check_dependencies(spec, context);
+    rancher::alias::resolve(spec, context);
 }
 
 fn read_services(

@@ -12,7 +12,7 @@ use crate::field::Field;
 use crate::keys::{acted, nearest};
 use crate::problem::shown;
 use crate::report::Report;
-use crate::value::Value;
+use crate::value::{Node, Value};
 
 /// The port on which Rancher's balancer answered about itself.
 const CHECK_PORT: u16 = 42;
@@ -41,10 +41,28 @@ pub(crate) fn read(field: &Field, service: &mut ServiceSpec, context: &mut Conte
             continue;
         }
         for item in &items {
-            rules.extend(read_rule(item, context));
+            let rule = read_rule(item, context);
+            if let Some(message) = rule.as_ref().and_then(|rule| crossing(rule, &rules)) {
+                item.problem(message, &mut context.report);
+            }
+            rules.extend(rule);
         }
     }
     service.balancer = Some(BalancerSpec { rules });
+}
+
+/// Why `rule` cannot stand beside those before it.
+fn crossing(rule: &BalancerRule, before: &[BalancerRule]) -> Option<String> {
+    let (port, protocol) = (rule.source_port, rule.protocol);
+    let first = before.iter().find(|first| (first.source_port, first.protocol) == (port, protocol))?;
+    let target = first.target_port;
+    (target != rule.target_port).then(|| {
+        let protocol = protocol.name();
+        format!(
+            "source port {port}/{protocol} leads to target port {target} already, and one port of a balancer leads to one \
+             port of its targets: give this target a `source_port` of its own"
+        )
+    })
 }
 
 fn read_rule(field: &Field, context: &mut Context) -> Option<BalancerRule> {
@@ -193,7 +211,25 @@ pub(crate) fn complete(whole: &Field, overlay: Option<&Field>, service: &mut Ser
         }
         service.balancer = Some(BalancerSpec { rules });
     }
+    let check = overlay.map(|overlay| overlay.node).and_then(|node| node.get("health_check"));
+    check_itself(whole, check, service, &mut context.report);
     match_ports(whole, service, &mut context.report);
+}
+
+/// Nothing of a balancer runs that could be asked, but the dataplane answers for it where Rancher's balancer did.
+fn check_itself(whole: &Field, check: Option<&Node>, service: &ServiceSpec, report: &mut Report) {
+    let port = service.health_check.as_ref().map_or(CHECK_PORT, |check| check.port);
+    if port != CHECK_PORT {
+        let mut place = whole.key_place();
+        if let Some(check) = check {
+            place.span = check.get("port").unwrap_or(check).span;
+        }
+        let message = format!(
+            "port {port} is no port of a balancer's own, only its check on port 42 is answered: put the `health_check` \
+             at the services behind it"
+        );
+        report.problem(place, message);
+    }
 }
 
 /// Before `lb_config`, each linked service was a target on every port of the balancer.
@@ -232,6 +268,10 @@ fn match_ports(whole: &Field, service: &mut ServiceSpec, report: &mut Report) {
     }
     let members = whole.members();
     let place = members.iter().find(|entry| entry.key() == "ports").unwrap_or(whole).key_place();
+    if service.ports.iter().any(|port| port.mode == PublishMode::Host) {
+        let message = "`mode: host` means the host a container runs on, and a balancer has none: leave the mode out";
+        report.problem(place.clone(), message);
+    }
     for port in service.ports.iter().filter(|port| !listening.contains(&(port.target, port.protocol))) {
         let name = port.protocol.name();
         let message = format!(
@@ -261,6 +301,9 @@ pub(crate) fn check_targets(spec: &StackSpec, context: &mut Context) {
             }
             Some(service) if service.external.is_some() => {
                 format!("{name} is outside of the fleet and has no containers a balancer could lead to")
+            }
+            Some(ServiceSpec { image: Some(image), .. }) if image::kind(image) == Kind::Alias => {
+                format!("{name} is one more name for others: lead to each of those")
             }
             Some(_) => continue,
             None => match nearest(&target.service, spec.services.keys().map(String::as_str)) {

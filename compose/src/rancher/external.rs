@@ -77,10 +77,3 @@ pub(crate) fn complete(whole: &Field, service: &mut ServiceSpec, context: &mut C
         report.notice(whole.key_place(), message);
     }
 }
-
-/// `rancher/dns-service` does not exist here yet.
-pub(crate) fn refuse_alias(whole: &Field, report: &mut Report) {
-    let message = "`rancher/dns-service` (one more name for other services) is not there yet: remove this service and give \
-                   each of those it links to `networks: {default: {aliases: [NAME]}}`";
-    whole.problem_at_key(message, report);
-}

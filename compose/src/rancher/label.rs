@@ -2,12 +2,14 @@
 
 use remuda_api::spec::{Constraint, ServiceMode, ServiceSpec};
 
+use super::image::{self, Kind};
 use crate::context::Context;
 use crate::field::Field;
 use crate::problem::{plain_shown, shown};
 use crate::value::Value;
 
 const PREFIX: &str = "io.rancher.";
+const OF_CONTAINERS: &str = "io.rancher.container.";
 const AFFINITY: &str = "io.rancher.scheduler.affinity:";
 /// A container label every container of a service has in Rancher, with `STACK/SERVICE` as its value.
 const OF_SERVICE: &str = "io.rancher.stack_service.name";
@@ -43,6 +45,7 @@ fn act(label: &str, field: &Field, (name, service): (&str, &mut ServiceSpec), co
         return;
     };
     let is_true = value.eq_ignore_ascii_case("true");
+    let has_containers = service.image.as_deref().is_none_or(|image| image::kind(image) == Kind::Containers);
     match label {
         "io.rancher.scheduler.global" if is_true => service.mode = ServiceMode::Global,
         "io.rancher.container.pull_image" if value == "always" => {
@@ -53,7 +56,9 @@ fn act(label: &str, field: &Field, (name, service): (&str, &mut ServiceSpec), co
         _ => {
             if let Some(rule) = label.strip_prefix(AFFINITY) {
                 affinity(rule, &value, field, (name, service), context);
-            } else if let Some(meaning) = meaning(label, &value) {
+            } else if let Some(meaning) =
+                meaning(label, &value).filter(|_| has_containers || !label.starts_with(OF_CONTAINERS))
+            {
                 let message = format!("label `{label}` is understood, not acted on: {meaning}");
                 context.report.notice(field.key_place(), message);
             }
