@@ -442,7 +442,7 @@ fn a_balancer_says_what_it_lacks() {
         (
             BALANCED,
             "services: {lb: {lb_config: {port_rules: [{source_port: 80, target_port: 80, service: web}]}, health_check: {port: 80}}}\n",
-            "rancher:1:117: services.lb",
+            "rancher:1:115: services.lb",
             "only its check on port 42",
         ),
         ("services: {x: {image: rancher/external-service}}\n", "", "docker:1:12: services.x", "does not say where"),
