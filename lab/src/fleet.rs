@@ -45,6 +45,7 @@ pub(crate) fn start(options: &Options, underlay: &Underlay, dir: &Path) -> Resul
         fs::create_dir_all(&host.data_dir)?;
     }
     if options.runtime == Runtime::Docker {
+        underlay.answer_that_nothing_is_beyond()?;
         start_engines(&options.name, &state.hosts)?;
     }
     let last_started = match options.source {
@@ -86,7 +87,7 @@ fn host(options: &Options, underlay: &Underlay, dir: &Path, index: usize) -> Hos
     }
     argv.extend(host_args(&data_dir, &name, &underlay_ip));
     let docker = (options.runtime == Runtime::Docker).then(|| data_dir.join(SOCKET));
-    argv.extend(engine_args(&options.remuda, "agent", docker.as_deref()));
+    argv.extend(engine_args(docker.as_deref()));
     argv.extend(options.extra_args.iter().cloned());
     let node_id = index as u32 + 1;
     Host {
@@ -106,12 +107,8 @@ fn host(options: &Options, underlay: &Underlay, dir: &Path, index: usize) -> Hos
 }
 
 /// Which engine agent and server are to use: this host's own, never one of this machine.
-fn engine_args(remuda: &Path, role: &str, socket: Option<&Path>) -> Vec<String> {
-    let help = Command::new(remuda).args([role, "--help"]).stdin(Stdio::null()).output();
-    if !help.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("--docker")) {
-        return Vec::new();
-    }
-    vec!["--docker".into(), socket.map_or("none".into(), |socket| socket.display().to_string())]
+fn engine_args(socket: Option<&Path>) -> [String; 2] {
+    ["--docker".into(), socket.map_or("none".into(), |socket| socket.display().to_string())]
 }
 
 /// What agent and server are both told about the host they run on.
@@ -194,7 +191,7 @@ fn start_with_server(state: &mut State, options: &Options) -> Result<Instant> {
     let first = state.hosts.first_mut().context("a lab has hosts")?;
     let mut argv = vec![options.remuda.display().to_string(), "server".into()];
     argv.extend(host_args(&first.data_dir, &first.name, &first.underlay_ip));
-    argv.extend(engine_args(&options.remuda, "server", first.docker.as_deref()));
+    argv.extend(engine_args(first.docker.as_deref()));
     argv.extend(options.extra_args.iter().cloned());
     let pid = spawn(first, &first.data_dir, &argv, Stdio::null(), &[])?;
     first.agent_pid = pid;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use remuda_api::assignment::Assignment;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// How a lab is made.
@@ -165,12 +165,16 @@ impl Lab {
 
     /// `remuda ARGS` as a user of this machine would run it, with the lab's API, CA and key.
     pub fn remuda(&self, args: &[&str]) -> Result<Output> {
-        let program = &self.state.hosts.first().context("a lab has hosts")?.argv[0];
-        let mut command = std::process::Command::new(program);
+        self.command(args)?.output().with_context(|| format!("cannot start remuda {}", args.join(" ")))
+    }
+
+    /// The same, not started yet: to run it in a directory, or to watch it.
+    pub fn command(&self, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(&self.state.hosts.first().context("a lab has hosts")?.argv[0]);
         // Compose files of ours name the checkout by it.
         command.env("SHOP", root());
-        command.args(args).envs(self.state.env()).stdin(std::process::Stdio::null());
-        command.output().with_context(|| format!("cannot start {program}"))
+        command.args(args).envs(self.state.env()).stdin(Stdio::null());
+        Ok(command)
     }
 
     /// Pulls the host's cable.

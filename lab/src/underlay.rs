@@ -99,6 +99,15 @@ impl Underlay {
         self.plug_machine()
     }
 
+    /// The client, every host's way out, says at once that it leads nowhere: an engine that looks for a registry is told,
+    /// instead of waiting for a name server that nothing leads to.
+    pub fn answer_that_nothing_is_beyond(&self) -> Result<()> {
+        let client = self.client();
+        netns::inside(&client, || fs::write("/proc/sys/net/ipv4/ip_forward", "1"))?
+            .context("forwarding at the client")?;
+        netns::ip(&["-n", &client, "route", "add", "unreachable", "default"])
+    }
+
     /// A machine in a namespace of its own with `eth0` on the switch's port `port`.
     fn plug(&self, port: &str, namespace: &str, ip: &str) -> Result<()> {
         let switch = self.switch();

@@ -1,6 +1,6 @@
 //! A lab with a server, and `remuda` as its user types it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +30,16 @@ impl Fleet {
         Ok(Fleet { lab: Lab::up(&options)? })
     }
 
+    /// The same with a container engine on every host; `None`, and the test counts as skipped, where none can run.
+    pub fn with_docker(name: &str, hosts: usize) -> Result<Option<Fleet>> {
+        if let Err(reason) = remuda_lab::engine::check() {
+            remuda_lab::skip(&reason);
+            return Ok(None);
+        }
+        let options = Options::new(&format!("{name}-{}", std::process::id()), hosts).with_docker();
+        Ok(Some(Fleet { lab: Lab::up(&options)? }))
+    }
+
     /// A compose file of this test in the lab's directory.
     pub fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.lab.dir().join(name);
@@ -52,6 +62,13 @@ impl Fleet {
         let begin = Instant::now();
         self.remuda(&["up", "-f", &path.display().to_string(), "-s", stack])?;
         Ok(begin.elapsed())
+    }
+
+    /// The same as typed in `folder`; what it said on standard error.
+    pub fn remuda_in(&self, folder: &Path, args: &[&str]) -> Result<String> {
+        let out = self.lab.command(args)?.current_dir(folder).output()?;
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        if out.status.success() { Ok(said) } else { bail!("remuda {}: {}\n{said}", args.join(" "), out.status) }
     }
 
     /// A listing as JSON.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: ours beside its peers, in one run (ANCHORS.md).
 
 mod connect;
+mod docker;
 mod faults;
 mod fleet;
 mod overlay;
@@ -18,7 +19,8 @@ use crate::{cargo, setup};
 type Bench = fn() -> Result<()>;
 
 /// Every bench, in the order they run when none is named.
-const ALL: [(&str, Bench); 3] = [("overlay", overlay::run), ("vip", vip::run), ("faults", faults::run)];
+const ALL: [(&str, Bench); 4] =
+    [("overlay", overlay::run), ("vip", vip::run), ("faults", faults::run), ("docker", docker::run)];
 /// A measuring server that does not listen by then has failed.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -26,7 +28,7 @@ const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench overlay vip")]
 pub struct Args {
-    /// overlay, vip, faults (none named: all)
+    /// overlay, vip, faults, docker (none named: all)
     names: Vec<String>,
 }
 

@@ -169,7 +169,11 @@ impl Outcome {
             return Ok(());
         }
         // Packet tests load the programs themselves.
-        let built = if self.group == Group::Packets { Ok(()) } else { cargo::build_remuda() };
+        let built = match self.group {
+            Group::Packets => Ok(()),
+            Group::Scenarios => cargo::build_remuda().and_then(|()| cargo::build_whoami()),
+            _ => cargo::build_remuda(),
+        };
         if let Err(error) = built {
             self.fail(format!("{name}: {error:#}"));
             return Ok(());

@@ -81,14 +81,11 @@ fn answer(mut stream: TcpStream, name: &str) -> Result<()> {
         let Some(line) = read_line(&mut lines)? else { return Ok(()) };
         let _busy = stop::Busy::begin();
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [method, path, version] = words[..] else {
+        let [method, path, version @ ("HTTP/1.0" | "HTTP/1.1")] = words[..] else {
             stream.write_all(format!("{name} {client}\n").as_bytes())?;
             continue;
         };
-        if !version.starts_with("HTTP/") {
-            stream.write_all(format!("{name} {client}\n").as_bytes())?;
-            continue;
-        }
+        println!("{client} {line}");
         let head = read_head(&mut lines)?;
         let is_last = version == "HTTP/1.0" || head.iter().any(|line| line.eq_ignore_ascii_case("connection: close"));
         let body = if path == "/health" { "ok\n".into() } else { page::page(&client, &line, &head) };
