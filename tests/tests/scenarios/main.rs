@@ -1,6 +1,5 @@
 //! SCENARIOS.md, black box: a lab with a server, the command line, real sockets. Run with `cargo xtask test scenarios`.
 
-mod docker;
 mod examples;
 mod form;
 mod names;
