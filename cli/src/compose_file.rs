@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use remuda_compose::dotenv::{self, Style};
 use remuda_compose::{FILE_MAX_BYTES, Loaded, SourceFile, Sources};
 
 use crate::failure::{Context, Failure};
-use crate::{env_file, source_line};
+use crate::source_line;
 
 /// Names looked for in this order where no `-f` is given, as Compose does.
 const DEFAULT_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
@@ -128,14 +129,15 @@ fn named_file(path: String) -> Option<(String, Result<String, String>)> {
 /// `.env` beside the first file, overruled by the environment of this command.
 fn environment(paths: &[PathBuf]) -> Result<BTreeMap<String, String>, Failure> {
     let directory = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
-    let mut env = dot_env(&directory.join(".env"))?;
-    env.extend(
-        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))),
-    );
+    let vars = std::env::vars_os();
+    let vars = vars.filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect();
+    let mut env = dot_env(&directory.join(".env"), &vars)?;
+    env.extend(vars);
     Ok(env)
 }
 
-fn dot_env(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+/// The pairs of a `.env` file, whose values may name variables of `env`.
+fn dot_env(path: &Path, env: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Failure> {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|file| file.take(FILE_MAX_BYTES as u64).read_to_end(&mut bytes)) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
@@ -143,10 +145,12 @@ fn dot_env(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
         }
         read => read.cannot(format!("read {}", path.display()))?,
     };
-    env_file::parse(&String::from_utf8_lossy(&bytes)).map_err(|lines| {
-        let lines = lines.into_iter().take(20).map(|line| format!("{}:{line}: no KEY=VALUE", path.display()));
-        Failure::new(format!("{} is not understood", path.display()))
+    let parsed = dotenv::parse(&String::from_utf8_lossy(&bytes), Style::Compose, env);
+    if !parsed.faults.is_empty() {
+        let lines = parsed.faults.iter().map(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.message));
+        return Err(Failure::new(format!("{} is not understood", path.display()))
             .details(lines)
-            .advice("write KEY=VALUE, one a line; # begins a comment")
-    })
+            .advice("write KEY=VALUE, one a line; # begins a comment"));
+    }
+    Ok(parsed.pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }

@@ -14,7 +14,6 @@ mod connection;
 mod converge;
 mod display;
 mod emptying;
-mod env_file;
 mod failure;
 mod fault;
 mod listing;

@@ -130,6 +130,21 @@ fn read_placement(field: &Field, service: &mut ServiceSpec, report: &mut Report)
     }
 }
 
+/// True for what Swarm's files ask of every node and every host of a fleet is: Linux, and allowed to run anything.
+fn holds_anywhere(key: &str, value: &str, equal: bool, field: &Field, report: &mut Report) -> bool {
+    match (key, value, equal) {
+        ("node.role", "manager" | "worker", _) => {
+            let message = "hosts have no roles: `node.role` holds on every host (choose some by a label, set with `remuda host \
+                           label`, and `node.labels.<key>`)";
+            report.notice(field.place(), message.to_owned());
+            true
+        }
+        ("node.platform.os", "linux", true) => true,
+        ("node.platform.os", other, false) => other != "linux",
+        _ => false,
+    }
+}
+
 fn read_constraint(field: &Field, report: &mut Report) -> Option<Constraint> {
     let expected = "a constraint such as `node.labels.zone == a` or `node.hostname != h1`";
     let text = field.line(expected, report)?;
@@ -141,9 +156,12 @@ fn read_constraint(field: &Field, report: &mut Report) -> Option<Constraint> {
             return None;
         }
     };
+    if holds_anywhere(key, value, equal, field, report) {
+        return None;
+    }
     let label = key.strip_prefix("node.labels.");
     if !matches!(key, "node.hostname" | "node.id") && label.is_none_or(str::is_empty) {
-        let message = "hosts have no roles and no such property: expected `node.hostname`, `node.id` or `node.labels.<key>` \
+        let message = "hosts have no such property: expected `node.hostname`, `node.id` or `node.labels.<key>` \
                        before the operator (set a label with `remuda host label`)";
         field.problem(format!("{} is not known: {message}", crate::problem::shown(key)), report);
         return None;

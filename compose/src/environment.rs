@@ -12,6 +12,11 @@ use crate::value::Value;
 pub(crate) fn read_environment(field: &Field, context: &mut Context) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     for (name, value) in read_pairs(field, "NAME=value", context) {
+        if value.as_ref().is_some_and(|value| value.contains("{{.")) {
+            let message = "templates of Swarm's such as `{{.Node.Hostname}}` are not filled in: the containers get them as \
+                           they are";
+            context.report.notice(field.key_place(), message.to_owned());
+        }
         let value = value.or_else(|| context.env.get(&name).cloned());
         if let Some(value) = value {
             if !context.spend(value.len()) {

@@ -204,6 +204,12 @@ fn read_directory(entry: &Field, report: &mut Report) -> Option<String> {
 
 pub(crate) fn read_hostname(entry: &Field, report: &mut Report) -> Option<String> {
     let name = entry.line("a host name", report)?;
+    if name.contains("{{") {
+        let message =
+            format!("{} is a template of Swarm's, which is not filled in here: write a name, or none", shown(name));
+        entry.problem(message, report);
+        return None;
+    }
     if name.len() > HOSTNAME_MAX_BYTES {
         let message =
             format!("host name {} is {} bytes long; the kernel takes {HOSTNAME_MAX_BYTES}", shown(name), name.len());
@@ -225,6 +231,8 @@ fn check_whole(field: &Field, entries: &[Field], service: &ServiceSpec, report: 
         let message = match service.runtime {
             Some(RuntimeKind::Docker) => "has no `image:`, and runtime `docker` needs one: add it",
             Some(RuntimeKind::Process) | None if has_program => "",
+            // That has been refused, and the image may be there.
+            _ if field.node.get("extends").is_some() => "",
             _ if field.node.get("build").is_some() => {
                 "has no `image:`, and `build:` is not run here: build and push the image, and name it with `image:`"
             }

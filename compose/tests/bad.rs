@@ -115,9 +115,15 @@ fn bad_durations_and_sizes_are_refused() {
 
 #[test]
 fn constraints_that_no_host_could_meet_are_refused() {
-    for constraint in
-        ["node.role == manager", "node.labels. == x", "zone == a", "node.labels.a =", "node.id == ", "a == b == c"]
-    {
+    for constraint in [
+        "node.role == leader",
+        "node.platform.os == windows",
+        "node.labels. == x",
+        "zone == a",
+        "node.labels.a =",
+        "node.id == ",
+        "a == b == c",
+    ] {
         let keys = format!("deploy: {{placement: {{constraints: [\"{constraint}\"]}}}}");
         assert!(
             problem(&keys).starts_with("4:40: services.web.deploy.placement.constraints[0]: "),

@@ -176,12 +176,11 @@ services:
     scale: 2
   db:
     image: redis
-    extends: {file: base.yml, service: db}
 ",
     );
     assert_eq!(loaded.spec.services["web"].mode, ServiceMode::Replicated { replicas: Some(2) });
     let keys: Vec<_> = loaded.notices.iter().filter_map(|notice| notice.message.split('`').nth(1)).collect();
-    assert_eq!(keys, ["database", "volumes_from", "extends"]);
+    assert_eq!(keys, ["database", "volumes_from"]);
 }
 
 #[test]

@@ -24,7 +24,11 @@ const fn noted_in(name: &'static str, inner: Inner, meaning: &'static str) -> Ke
 }
 
 const fn refused(name: &'static str, reason: &'static str) -> Key {
-    Key { name, fate: Fate::Refused(reason), inner: Leaf, is_outside_schema: false }
+    refused_in(name, Leaf, reason)
+}
+
+const fn refused_in(name: &'static str, inner: Inner, reason: &'static str) -> Key {
+    Key { name, fate: Fate::Refused(reason), inner, is_outside_schema: false }
 }
 
 /// Below a key that is not acted on.
@@ -49,7 +53,8 @@ macro_rules! tables {
 
 const NOTHING_BUILT: &str = "nothing is built, the image must exist";
 const NOTHING_MOUNTED: &str = "nothing is mounted";
-const NOTHING_TAKEN_OVER: &str = "nothing is taken over from there";
+const NOT_EXTENDED: &str =
+    "services are not put together yet: write the keys here, or share them by an anchor (`<<: *base`)";
 const NO_MODEL: &str = "no model is provided";
 const NOT_RUN: &str = "the command is not run";
 const NO_DEVICE: &str = "no such device is given or reserved";
@@ -67,7 +72,8 @@ tables! {
         now("version"), now_in("services", Named(&SERVICE)), now_in("networks", Named(&NETWORK)),
         now_in("volumes", Named(&VOLUME)),
         noted("name", "the stack has the name given with `-s`"),
-        noted_in("include", List(&INCLUDE), NOTHING_TAKEN_OVER), noted_in("models", Named(&MODEL), NO_MODEL),
+        refused_in("include", List(&INCLUDE), "files are not put together yet: write their services here"),
+        noted_in("models", Named(&MODEL), NO_MODEL),
         noted_in("secrets", Named(&SECRET), NOTHING_MOUNTED), noted_in("configs", Named(&CONFIG), NOTHING_MOUNTED),
     ];
     SERVICE, "a map of service keys such as `image:`": [
@@ -97,7 +103,7 @@ tables! {
         noted("cpu_rt_period", NO_REAL_TIME), noted("cpu_rt_runtime", NO_REAL_TIME),
         noted_in("credential_spec", Map(&CREDENTIAL_SPEC), WINDOWS),
         noted_in("develop", Map(&DEVELOP), "nothing is watched, `up` again after a change"),
-        noted_in("extends", Map(&EXTENDS), NOTHING_TAKEN_OVER),
+        refused_in("extends", Map(&EXTENDS), NOT_EXTENDED),
         noted_in("gpus", List(&GPU), NO_DEVICE),
         noted("isolation", WINDOWS),
         noted("mac_address", OWN_ADDRESSES),
@@ -125,7 +131,7 @@ tables! {
         now("memswap_limit"), outside(now("log_driver")), outside(now("log_opt")),
         noted("build", NOTHING_BUILT), outside(noted("dockerfile", NOTHING_BUILT)),
         noted("container_name", OWN_NAMES),
-        noted_in("extends", Map(&EXTENDS), NOTHING_TAKEN_OVER),
+        refused_in("extends", Map(&EXTENDS), NOT_EXTENDED),
         noted("mac_address", OWN_ADDRESSES),
         noted("mem_swappiness", SWAPPINESS),
         noted("volumes_from", "the other service's volumes are not mounted here"),
