@@ -178,6 +178,45 @@ pub struct StackApplied {
     /// What the stack may do to its hosts, one line per use: `portainer mounts /var/run/docker.sock: …`.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Every service of the stack by name, with what becomes of it.
+    #[serde(default)]
+    pub services: Vec<ServiceChange>,
+}
+
+/// What applying a stack does to one of its services.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceChange {
+    pub service: String,
+    pub action: ChangeAction,
+    /// Its containers give way to new ones.
+    pub replaces_containers: bool,
+    /// What differs, where the action is `changed`.
+    pub fields: Vec<FieldChange>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeAction {
+    Created,
+    Changed,
+    Removed,
+    /// Not in the file, and left as it is.
+    Kept,
+    #[default]
+    Unchanged,
+}
+
+/// One field of a service's spec as `GET /v1/services/{stack}/{service}/spec` names it; `scale` is the declared scale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FieldChange {
+    /// `environment.TAG`, `ports[0].published`.
+    pub field: String,
+    /// Null = it was not there.
+    #[schema(value_type = Object)]
+    pub old: serde_json::Value,
+    /// Null = it is not there any more.
+    #[schema(value_type = Object)]
+    pub new: serde_json::Value,
 }
 
 /// A volume whose data is on hosts of the fleet.

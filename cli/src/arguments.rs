@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     agent, completion, config, dns, down, events, exec, hold, host, inspect, leave, logs, node, ps, scale, server,
-    services, token, up, version, wait,
+    service, services, stack, swarm, token, up, version, wait,
 };
 use crate::connection::ConnectionArgs;
 
@@ -56,6 +56,7 @@ pub enum Command {
   remuda up -f compose.yaml -s shop            run it, follow until it is up
   remuda up -s shop                            compose.yaml of this directory
   remuda up -f compose.yaml -s shop --plan     say what would change (exit code 2: something would)
+  remuda up -s shop --plan -o json | jq '.[] | select(.action != \"unchanged\")'
   remuda up -f compose.yaml -s shop --prune    also remove services the file no longer names
   remuda up -f - -s shop -d < compose.yaml     from standard input, return at once")]
     Up(up::Args),
@@ -141,7 +142,7 @@ Kinds:
   container-started, -restarted, -failed, -complete, -stopped    what its host says
   container-healthy, -unhealthy, -recreated   what its checks say, and what followed
   container-moved, -lost                      its host is lost, or lost it
-  stack-applied, stack-removed, service-scaled
+  stack-applied, stack-removed, service-removed, service-scaled
   token-created, certificate-renewed, refused, server-started")]
     Events(events::Args),
     /// Wait until a stack or service is as it should be
@@ -173,6 +174,26 @@ Kinds:
   remuda version
   remuda version -o json | jq .server.product")]
     Version(version::Args),
+    /// Stacks, in the words of Docker Swarm
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Examples:
+  remuda stack deploy -c docker-compose.yml shop
+  remuda stack ps shop
+  remuda stack rm shop"
+    )]
+    Stack(stack::Command),
+    /// Services, in the words of Docker Swarm
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Examples:
+  remuda service ls
+  remuda service scale shop_web=6
+  remuda service logs -f shop_web"
+    )]
+    Service(service::Command),
     /// Hosts, in the words of Docker Swarm
     #[command(
         subcommand,
@@ -183,6 +204,14 @@ Kinds:
   remuda node update --availability drain h1"
     )]
     Node(node::Command),
+    /// Further hosts, in the words of Docker Swarm
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Examples:
+  remuda swarm join-token worker"
+    )]
+    Swarm(swarm::Command),
     /// Keep one container alive (started by the agent)
     #[command(hide = true)]
     Hold(hold::Args),

@@ -20,11 +20,11 @@ const STDIN: &str = "-";
 /// Means no file.
 const NONE: &str = "none";
 
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct FileArgs {
     /// Compose file, `-` for standard input [default: compose.yaml or docker-compose.yml here]
     #[arg(short, long = "file", value_name = "FILE")]
-    files: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
     /// What Rancher says about its services, `none` to ignore it [default: rancher-compose.yml beside the file]
     #[arg(long, value_name = "FILE")]
     rancher_file: Option<PathBuf>,

@@ -20,6 +20,7 @@ mod listing;
 mod logging;
 mod name;
 mod patience;
+mod plan;
 mod progress;
 mod quantity;
 mod rows;
@@ -88,7 +89,10 @@ async fn answer(command: Command, connection: &ConnectionArgs) -> Outcome {
         Command::Stacks(args) => command::services::stacks(args, &client()?).await,
         Command::Hosts(args) => command::host::list(args, &client()?).await,
         Command::Host(command) => command::host::run(command, connection).await,
+        Command::Stack(command) => command::stack::run(command, connection).await,
+        Command::Service(command) => command::service::run(command, connection).await,
         Command::Node(command) => command::node::run(command, connection).await,
+        Command::Swarm(command) => command::swarm::run(command, connection).await,
         Command::Scale(args) => command::scale::run(args, connection).await,
         Command::Logs(args) => command::logs::run(args, &client()?).await,
         Command::Exec(args) => command::exec::run(args, &client()?).await,

@@ -30,11 +30,14 @@ impl Known {
     /// A container's or service's name, or the unambiguous beginning of one.
     pub fn target(&self, name: &str) -> Result<Target, Failure> {
         let (exact, begun) = self.matches(name);
-        match (exact.first(), begun.as_slice()) {
-            (Some(target), _) => Ok(target.clone()),
-            (None, [only]) => Ok(only.clone()),
-            (None, []) => Err(self.unknown(name)),
-            (None, many) => Err(ambiguous(name, many.iter().map(Target::name).collect())),
+        match (exact.as_slice(), begun.as_slice()) {
+            // Two stacks can write a service alike in Swarm's spelling: `a_b` + `c`, `a` + `b_c`.
+            ([Target::Service { .. }, Target::Service { .. }, ..], _) => {
+                Err(ambiguous(name, exact.iter().map(Target::name).collect()))
+            }
+            ([target, ..], _) | ([], [target]) => Ok(target.clone()),
+            ([], []) => Err(self.unknown(name)),
+            ([], many) => Err(ambiguous(name, many.iter().map(Target::name).collect())),
         }
     }
 
@@ -46,15 +49,20 @@ impl Known {
         }
     }
 
-    /// Exact names first, then beginnings; of equal names a service wins over a container.
+    /// Exact names first, then beginnings; of equal names a service wins over a container. A service is known by both
+    /// of its spellings.
     fn matches(&self, name: &str) -> (Vec<Target>, Vec<Target>) {
         let services =
             self.services.iter().map(|s| Target::Service { stack: s.stack.clone(), service: s.name.clone() });
         let containers = self.containers.iter().map(|c| Target::Container(c.name.clone()));
         let all: Vec<Target> = services.chain(containers).collect();
-        let exact = all.iter().filter(|target| target.name().eq_ignore_ascii_case(name)).cloned().collect();
         let lower = name.to_ascii_lowercase();
-        let begun = all.into_iter().filter(|target| target.name().to_ascii_lowercase().starts_with(&lower)).collect();
+        let spelled = |target: &&Target, fits: fn(&str, &str) -> bool| {
+            target.spellings().iter().any(|spelling| fits(&spelling.to_ascii_lowercase(), &lower))
+        };
+        let exact = all.iter().filter(|target| spelled(target, |name, typed| name == typed)).cloned().collect();
+        let begun =
+            all.iter().filter(|target| spelled(target, |name, typed| name.starts_with(typed))).cloned().collect();
         (exact, begun)
     }
 
@@ -84,6 +92,78 @@ impl Target {
             Self::Service { stack, service } => format!("{stack}/{service}"),
         }
     }
+
+    /// Every way to write it: a service also as Swarm names it, `shop_web`.
+    fn spellings(&self) -> Vec<String> {
+        let swarm = match self {
+            Self::Container(_) => None,
+            Self::Service { stack, service } => Some(format!("{stack}_{service}")),
+        };
+        std::iter::once(self.name()).chain(swarm).collect()
+    }
+}
+
+/// A service as it was typed: `shop/web` says which stack, `shop_web` has to be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceName {
+    Ours { stack: String, service: String },
+    Swarm(String),
+}
+
+impl ServiceName {
+    /// Errors say the form.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        match service_of(text) {
+            Ok((stack, service)) => Ok(Self::Ours { stack: stack.to_owned(), service: service.to_owned() }),
+            Err(_) if !text.contains('/') && inner_underscore(text) => Ok(Self::Swarm(text.to_owned())),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Stack and service; `services` are those that exist.
+    pub fn resolve(&self, services: &[Service]) -> Result<(String, String), Failure> {
+        let typed = match self {
+            Self::Ours { stack, service } => return Ok((stack.clone(), service.clone())),
+            Self::Swarm(typed) => typed,
+        };
+        match swarm_spelled(services, typed)? {
+            Some(found) => Ok((found.stack.clone(), found.name.clone())),
+            None => Err(unknown("service", typed, swarm_names(services), "remuda services")),
+        }
+    }
+}
+
+/// What a word for a stack or a service of it means: `shop`, `shop/web` or `shop_web`. A stack of that very name wins;
+/// then a service in Swarm's spelling; then the only stack that begins so. The service of `shop/web` is not looked up.
+pub fn scope_of(stacks: &[String], services: &[Service], typed: &str) -> Result<(String, Option<String>), Failure> {
+    let stack_named = |typed: &str| one_of("stack", typed, stacks, "remuda stacks").cloned();
+    if let Some((stack, service)) = typed.split_once('/') {
+        return Ok((stack_named(stack)?, Some(service.to_owned())));
+    }
+    let is_stack = stacks.iter().any(|stack| stack.eq_ignore_ascii_case(typed));
+    match swarm_spelled(services, typed)? {
+        Some(service) if !is_stack => Ok((service.stack.clone(), Some(service.name.clone()))),
+        _ => Ok((stack_named(typed)?, None)),
+    }
+}
+
+/// The service whose `STACK_SERVICE` this is, if there is one; errors when there are two.
+pub fn swarm_spelled<'a>(services: &'a [Service], typed: &str) -> Result<Option<&'a Service>, Failure> {
+    let is_typed = |s: &&Service| format!("{}_{}", s.stack, s.name).eq_ignore_ascii_case(typed);
+    match services.iter().filter(is_typed).collect::<Vec<_>>().as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only)),
+        many => Err(ambiguous(typed, many.iter().map(|s| format!("{}/{}", s.stack, s.name)).collect())),
+    }
+}
+
+fn swarm_names(services: &[Service]) -> Vec<String> {
+    services.iter().map(|s| format!("{}_{}", s.stack, s.name)).collect()
+}
+
+/// An underscore with something on both sides.
+fn inner_underscore(text: &str) -> bool {
+    text.trim_matches('_').contains('_')
 }
 
 /// `shop/web` -> (`shop`, `web`).
@@ -92,7 +172,8 @@ pub fn service_of(text: &str) -> Result<(&str, &str), Failure> {
         Some((stack, service)) if !stack.is_empty() && !service.is_empty() && !service.contains('/') => {
             Ok((stack, service))
         }
-        _ => Err(Failure::usage(format!("`{text}` is no service")).advice("write STACK/SERVICE, as in shop/web")),
+        _ => Err(Failure::usage(format!("`{text}` is no service"))
+            .advice("write STACK/SERVICE (or STACK_SERVICE), as in shop/web")),
     }
 }
 
@@ -175,10 +256,10 @@ mod tests {
     use super::*;
     use remuda_api::resource::{ContainerState, Health, ServiceState};
 
-    fn known() -> Known {
-        let service = |name: &str| Service {
+    fn service(stack: &str, name: &str) -> Service {
+        Service {
             name: name.into(),
-            stack: "shop".into(),
+            stack: stack.into(),
             kind: "replicated".into(),
             vip: None,
             ports: Vec::new(),
@@ -190,7 +271,11 @@ mod tests {
             generation: 1,
             health: Health::Healthy,
             reason: None,
-        };
+        }
+    }
+
+    fn known() -> Known {
+        let service = |name: &str| service("shop", name);
         let container = |service: &str, n: u32, pid| Container {
             name: format!("shop-{service}-{n}"),
             stack: "shop".into(),
@@ -221,6 +306,29 @@ mod tests {
         assert_eq!(known().target("shop-a").unwrap().name(), "shop-api-1");
         assert_eq!(known().target("shop/wo").unwrap().name(), "shop/worker");
         assert!(format!("{:?}", known().target("shop-w")).contains("type more"));
+    }
+
+    #[test]
+    fn a_service_may_be_written_as_swarm_does_and_two_that_are_written_alike_are_told_apart() {
+        assert_eq!(known().target("shop_web").unwrap().name(), "shop/web");
+        assert_eq!(known().target("Shop_Wo").unwrap().name(), "shop/worker");
+        let twins = Known { services: vec![service("a_b", "c"), service("a", "b_c")], ..Known::default() };
+        assert!(format!("{:?}", twins.target("a_b_c")).contains("could be `a_b/c`, `a/b_c`"));
+        assert_eq!(twins.target("a/b_c").unwrap().name(), "a/b_c");
+        let name = ServiceName::parse("shop_web").unwrap();
+        assert_eq!(name.resolve(&known().services).unwrap(), ("shop".to_owned(), "web".to_owned()));
+        assert!(ServiceName::parse("_web").is_err() && ServiceName::parse("web").is_err());
+    }
+
+    #[test]
+    fn a_stack_of_that_very_name_wins_over_a_service_in_swarms_spelling() {
+        let (stacks, services) = (["shop", "shop_web"].map(String::from), known().services);
+        let scope = |typed| scope_of(&stacks, &services, typed).unwrap();
+        assert_eq!(scope("shop_web"), ("shop_web".to_owned(), None));
+        assert_eq!(scope("shop_api"), ("shop".to_owned(), Some("api".to_owned())));
+        assert_eq!(scope("shop/api"), ("shop".to_owned(), Some("api".to_owned())));
+        assert_eq!(scope("shop_"), ("shop_web".to_owned(), None));
+        assert!(scope_of(&stacks, &services, "shop_wep").is_err());
     }
 
     #[test]

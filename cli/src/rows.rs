@@ -28,7 +28,8 @@ impl Row for Container {
 
 impl Row for Service {
     const COLUMNS: &'static [&'static str] = &["NAME", "KIND", "RUNNING", "HEALTHY", "STATE", "VIP", "PORTS"];
-    const WIDE: &'static [&'static str] = &["IMAGE", "GENERATION"];
+    const WIDE: &'static [&'static str] = &["IMAGE", "GENERATION", "HEALTH", "REASON"];
+    const BEYOND: &'static [&'static str] = &["health", "reason"];
     fn cells(&self, _is_wide: bool) -> Vec<String> {
         vec![
             format!("{}/{}", self.stack, self.name),
@@ -40,6 +41,8 @@ impl Row for Service {
             self.ports.iter().map(port).collect::<Vec<_>>().join(", "),
             or_dash(&self.image),
             self.generation.to_string(),
+            word(&self.health),
+            self.reason.as_deref().map(plain).unwrap_or_default(),
         ]
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::{Folder, other_ca, remuda, remuda_with};
 
-const COMMANDS: [&[&str]; 37] = [
+const COMMANDS: &[&[&str]] = &[
     &["server"],
     &["agent"],
     &["leave"],
@@ -32,6 +32,22 @@ const COMMANDS: [&[&str]; 37] = [
     &["node", "inspect"],
     &["node", "update"],
     &["node", "rm"],
+    &["stack"],
+    &["stack", "deploy"],
+    &["stack", "ls"],
+    &["stack", "ps"],
+    &["stack", "services"],
+    &["stack", "rm"],
+    &["stack", "config"],
+    &["service"],
+    &["service", "ls"],
+    &["service", "ps"],
+    &["service", "inspect"],
+    &["service", "logs"],
+    &["service", "scale"],
+    &["service", "rm"],
+    &["swarm"],
+    &["swarm", "join-token"],
     &["scale"],
     &["logs"],
     &["exec"],
@@ -48,7 +64,7 @@ const COMMANDS: [&[&str]; 37] = [
 
 #[test]
 fn every_help_has_examples() {
-    for command in COMMANDS {
+    for &command in COMMANDS {
         let said = remuda(&[command, &["--help"]].concat());
         assert_eq!(said.code, 0, "{command:?}");
         assert!(said.out.contains("Examples:\n  "), "{command:?} has no examples:\n{}", said.out);
@@ -66,7 +82,7 @@ fn the_list_of_commands_is_complete_and_hides_what_only_the_agent_starts() {
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
     let expected = "server agent leave token up down ps services stacks hosts host scale logs exec inspect events wait \
-                    dns config completion version node";
+                    dns config completion version stack service node swarm";
     assert_eq!(listed.join(" "), expected);
 }
 
@@ -104,6 +120,14 @@ fn wrong_words_end_with_2_and_say_what_is_right() {
         (&["agent", "--server", "h1", "--assignment", "f"], "cannot be used with"),
         (&["agent", "--memory", "12x", "--server", "h1"], "512M"),
         (&["completion", "tcsh"], "zsh"),
+        (&["up", "-s", "a", "-o", "json"], "--plan"),
+        (&["stack", "deploy", "-c", "x"], "<STACK>"),
+        (&["stack", "deploy", "--detach=maybe", "shop"], "true, false"),
+        (&["stack", "rm"], "<STACK>"),
+        (&["service", "rm", "web"], "STACK_SERVICE"),
+        (&["service", "scale", "shop_web=x"], "shop/web=6"),
+        (&["service", "scale", "shop_web=1", "shop_web=2"], "twice"),
+        (&["swarm", "join-token", "manager"], "no managers"),
         (&["ps", "--api", "http://h1:8443"], "TLS"),
     ] {
         let said = remuda(words);
@@ -113,10 +137,43 @@ fn wrong_words_end_with_2_and_say_what_is_right() {
 }
 
 #[test]
-fn completions_exist_for_three_shells() {
+fn what_swarm_has_and_a_fleet_has_not_is_refused_with_what_to_type() {
+    for (words, instead) in [
+        (&["service", "update", "--image", "nginx:2", "shop_web"][..], "remuda up -f FILE"),
+        (&["service", "update", "--help"], "remuda scale"),
+        (&["service", "create", "--name", "web", "nginx"], "Compose file"),
+        (&["service", "rollback", "shop_web"], "as it was before"),
+        (&["swarm", "init", "--advertise-addr", "192.0.2.1"], "remuda server"),
+        (&["swarm", "join", "--token", "x", "192.0.2.1:2377"], "join-token"),
+        (&["swarm", "leave", "-f"], "remuda leave"),
+        (&["swarm", "update", "--autolock"], "remuda server --help"),
+    ] {
+        let said = remuda(words);
+        assert_eq!(said.code, 2, "{words:?}: {}", said.err);
+        assert!(said.err.contains("there is no `remuda s") && said.err.contains(instead), "{words:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_swarm_users_words_mean_the_same_files() {
+    let folder = Folder::new();
+    let file = folder.file("compose.yml", "services:\n  web: {command: [web]}\n");
+    let ours = remuda(&["config", "-f", &file]);
+    let theirs = remuda(&["stack", "config", "--compose-file", &file]);
+    assert_eq!((theirs.code, &theirs.out), (0, &ours.out), "{}", theirs.err);
+    let said = remuda(&["stack", "deploy", "-c", "/nonexistent.yml", "shop"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("/nonexistent.yml"), "{}", said.err);
+}
+
+#[test]
+fn completions_exist_for_three_shells_and_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let said = remuda(&["completion", shell]);
-        assert!(said.code == 0 && said.out.contains("remuda") && said.out.contains("scale"), "{shell}");
+        assert_eq!(said.code, 0, "{shell}: {}", said.err);
+        for word in ["remuda", "scale", "deploy", "join-token", "with-registry-auth"] {
+            assert!(said.out.contains(word), "{shell} does not know {word}");
+        }
     }
 }
 

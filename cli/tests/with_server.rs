@@ -97,12 +97,84 @@ fn a_plan_says_what_would_change_and_changes_nothing() {
     let file = fleet.shop(2);
     let plan = fleet.remuda(&["up", "-f", &file, "-s", "shop", "--plan"]);
     assert_eq!(plan.code, 2, "{}", plan.err);
-    assert!(plan.out.contains("web"), "{}", plan.out);
+    assert_eq!(plan.out, "web: created\n");
     assert_eq!(fleet.remuda(&["up", "-f", &file, "-s", "shop", "--plan"]).out, plan.out);
     assert_eq!(fleet.list(&["stacks"]).len(), 0);
     fleet.done(&["up", "-f", &file, "-s", "shop", "-d"]);
     let plan = fleet.remuda(&["up", "-f", &file, "-s", "shop", "--plan"]);
     assert_eq!((plan.code, plan.out.as_str()), (0, "no changes\n"), "{}", plan.err);
+}
+
+#[test]
+fn a_plan_names_the_fields_that_differ_with_both_values_and_is_the_same_twice() {
+    let fleet = Fleet::new();
+    let shop = |web: &str| {
+        let text = format!("services:\n  api: {{command: [api]}}\n  web: {web}\n");
+        fleet.folder.file("shop.yaml", text)
+    };
+    fleet.done(&["up", "-f", &shop("{command: [web], environment: {TAG: a}}"), "-s", "shop", "-d"]);
+    let events = fleet.list(&["events"]);
+    let file = shop("{command: [web, -v], deploy: {replicas: 3}, user: app}");
+    let plan = fleet.remuda(&["up", "-f", &file, "-s", "shop", "--plan"]);
+    let expected = r#"web: changed, containers replaced
+  scale: 1 -> 3
+  command: ["web"] -> ["web","-v"]
+  environment.TAG: "a" -> none
+  user: none -> "app"
+1 unchanged
+"#;
+    assert_eq!((plan.code, plan.out.as_str()), (2, expected), "{}", plan.err);
+    let words = ["up", "-f", &file, "-s", "shop", "--plan", "-o", "json"];
+    let (once, twice) = (fleet.remuda(&words), fleet.remuda(&words));
+    assert_eq!((once.code, &once.out), (2, &twice.out));
+    let changes: Vec<Value> = serde_json::from_str(&once.out).expect("a JSON array");
+    assert_eq!((&changes[0]["service"], &changes[0]["action"]), (&"api".into(), &"unchanged".into()));
+    assert_eq!((&changes[1]["action"], &changes[1]["replaces_containers"]), (&"changed".into(), &true.into()));
+    assert_eq!(changes[1]["fields"][0]["new"], 3);
+    assert_eq!(fleet.list(&["events"]), events, "nothing was changed");
+    assert_eq!(fleet.list(&["ps"]).len(), 2);
+    let bad = fleet.folder.file("bad.yaml", "services:\n  web: {command: [a], ports: ['8443:80']}\n");
+    assert_eq!(fleet.remuda(&["up", "-f", &bad, "-s", "shop", "--plan"]).code, 1, "it would be refused");
+}
+
+#[test]
+fn a_plan_says_what_pruning_would_remove_and_what_is_left_as_it_is() {
+    let fleet = Fleet::new();
+    let both = fleet.folder.file("both.yaml", "services:\n  api: {command: [api]}\n  web: {command: [web]}\n");
+    let one = fleet.folder.file("one.yaml", "services:\n  web: {command: [web]}\n");
+    fleet.done(&["up", "-f", &both, "-s", "shop", "-d"]);
+    let plan = fleet.remuda(&["up", "-f", &one, "-s", "shop", "--plan"]);
+    assert_eq!((plan.code, plan.out.as_str()), (0, "no changes\n"));
+    assert!(plan.err.contains("left as they are: api (--prune removes them)"), "{}", plan.err);
+    let plan = fleet.remuda(&["up", "-f", &one, "-s", "shop", "--plan", "--prune"]);
+    assert_eq!((plan.code, plan.out.as_str()), (2, "api: removed\n1 unchanged\n"));
+    assert_eq!(fleet.list(&["services"]).len(), 2);
+}
+
+#[test]
+fn a_swarm_users_words_do_what_ours_do() {
+    let fleet = Fleet::new();
+    let text = "services:\n  api: {command: [api]}\n  web: {command: [web], deploy: {replicas: 0}}\n";
+    let file = fleet.folder.file("docker-compose.yml", text);
+    fleet.done(&["stack", "deploy", "-c", &file, "--detach=true", "--with-registry-auth", "shop"]);
+    assert_eq!(fleet.list(&["stack", "ls"]), fleet.list(&["stacks"]));
+    assert_eq!(fleet.list(&["stack", "services", "shop"]), fleet.list(&["services", "shop"]));
+    assert_eq!(fleet.list(&["service", "ls"]), fleet.list(&["services"]));
+    assert_eq!(fleet.list(&["stack", "ps", "shop"]), fleet.list(&["ps", "shop"]));
+    fleet.done(&["service", "scale", "shop_web=2", "-d"]);
+    assert_eq!(fleet.list(&["service", "ps", "shop_web"]), fleet.list(&["ps", "shop/web"]));
+    assert_eq!(fleet.list(&["ps", "shop_web"]).len(), 2);
+    assert_eq!(fleet.list(&["service", "ps", "shop_web", "shop/api"]).len(), 3);
+    let web: Value = serde_json::from_str(&fleet.done(&["service", "inspect", "shop_web"]).out).expect("an object");
+    assert_eq!(web["desired"], 2);
+    assert_eq!(fleet.done(&["service", "rm", "shop_web"]).out, "shop_web\n");
+    fleet.done(&["wait", "shop_web", "--for", "gone"]);
+    assert_eq!(fleet.list(&["services"]).len(), 1);
+    fleet.done(&["stack", "rm", "shop"]);
+    assert_eq!(fleet.list(&["stacks"]).len(), 0);
+    let line = fleet.done(&["swarm", "join-token", "worker"]).out;
+    assert!(line.starts_with("echo ") && line.lines().count() == 1, "{line}");
+    assert_eq!(fleet.done(&["swarm", "join-token", "-q"]).out.split_whitespace().count(), 1);
 }
 
 #[test]
@@ -142,6 +214,15 @@ fn an_unknown_name_is_answered_with_what_exists() {
         (&["node", "update", "--availability", "drain", "h9"], "there is no host `h9`"),
         (&["node", "rm", "h9"], "none at all yet"),
         (&["scale", "shop/wep=2"], "`shop/web`"),
+        (&["scale", "shop_wep=2"], "`shop_web`"),
+        (&["service", "rm", "shop_wep"], "`shop_web`"),
+        (&["service", "rm", "shop/wep"], "`shop/web`"),
+        (&["service", "ps", "shop_wep"], "there is no"),
+        (&["service", "inspect", "nothing"], "`shop/web`"),
+        (&["service", "logs", "shop_wep"], "there is no"),
+        (&["stack", "ps", "shpo"], "`shop`"),
+        (&["stack", "rm", "shpo"], "`shop`"),
+        (&["wait", "shop_wep"], "there is no stack"),
     ] {
         let said = fleet.remuda(words);
         assert_eq!(said.code, 1, "{words:?}");
@@ -216,8 +297,9 @@ fn a_health_check_is_changed_in_place_and_a_bad_one_is_refused_with_its_field() 
     fleet.done(&["up", "-f", &shop("{}"), "-s", "shop", "-d"]);
     let said = fleet.done(&["up", "-f", &shop("{health_check: {port: 80}}"), "-s", "shop", "-d"]);
     assert!((said.out + &said.err).contains("web: changed in place"));
+    const IN_PLACE: &str = "web: changed in place\n  drain_timeout_ms: 10000 -> 1\n  health_check: ";
     let plan = fleet.remuda(&["up", "-f", &shop("{drain_timeout_ms: 1}"), "-s", "shop", "--plan"]);
-    assert_eq!((plan.code, plan.out.as_str()), (2, "web: changed in place\n"), "{}", plan.err);
+    assert!(plan.code == 2 && plan.out.starts_with(IN_PLACE), "{}{}", plan.out, plan.err);
     let said = fleet.remuda(&["up", "-f", &shop("{health_check: {port: 80, interval: 0}}"), "-s", "shop", "-d"]);
     assert_eq!(said.code, 1);
     assert!(said.err.contains("services.web.x-remuda.health_check.interval: expected milliseconds"), "{}", said.err);

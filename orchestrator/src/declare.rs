@@ -78,7 +78,8 @@ fn sections(state: &mut State, spec: &StackSpec) {
     }
 }
 
-fn remove(state: &mut State, id: u32) -> Option<String> {
+/// Lets one service leave. None = there is none of this id.
+pub fn remove(state: &mut State, id: u32) -> Option<String> {
     let revision = state.revision;
     let service = Arc::make_mut(state.services.get_mut(&id)?);
     (service.removing, service.generation) = (true, revision);

@@ -2,7 +2,7 @@
 //!
 //! Reading order:
 //! - [`state`]: everything known, as data; [`persist`], [`store`]: how it is kept
-//! - [`accept`]: whether a wish may be; [`declare`]: the wish written into the state
+//! - [`accept`]: whether a wish may be; [`declare`]: the wish written into the state; [`difference`]: what that changed, field by field
 //! - [`reconcile`]: what follows from it, with [`place`] (which host) and [`alloc`] (which numbers and addresses)
 //! - [`runtime`]: what runs a service's containers; [`volumes`]: which host has the data they mount
 //! - [`health`]: who checks whom, who is healthy, who is replaced
@@ -12,7 +12,7 @@
 //! - [`pki`]: who may talk to whom; [`listen`]: the port; [`link`]: agents; [`http`]: people
 //! - [`server`]: all of it as `remuda server`
 //!
-//! `accept`, `alloc`, `declare`, `detector`, `health`, `place`, `publish`, `reconcile`, `report`, `join`, `runtime`,
+//! `accept`, `alloc`, `declare`, `detector`, `difference`, `health`, `place`, `publish`, `reconcile`, `report`, `join`, `runtime`,
 //! `view` and `volumes` are pure: state, time and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
 
 pub mod accept;
@@ -20,6 +20,7 @@ pub mod alloc;
 pub mod clock;
 pub mod declare;
 pub mod detector;
+pub mod difference;
 pub mod facts;
 pub mod fleet;
 pub mod health;

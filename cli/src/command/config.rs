@@ -8,20 +8,20 @@ use crate::failure::{Context, Outcome};
 use crate::listing::{json, out};
 use crate::yaml;
 
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    files: FileArgs,
+    pub files: FileArgs,
     /// Name of the stack
     #[arg(short, long, value_name = "STACK", default_value = "stack", value_parser = stack_name)]
-    stack: String,
+    pub stack: String,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    pub output: Format,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+pub enum Format {
     /// What says something, for reading
     #[default]
     Yaml,

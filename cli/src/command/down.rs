@@ -13,13 +13,13 @@ use crate::quantity;
 #[derive(clap::Args)]
 pub struct Args {
     /// Its full name: removing takes no beginnings
-    stack: String,
+    pub stack: String,
     /// Return at once
     #[arg(short, long)]
-    detach: bool,
+    pub detach: bool,
     /// How long to follow
     #[arg(long, default_value = DEFAULT_TIMEOUT, value_name = "TIME", value_parser = quantity::duration)]
-    timeout: Duration,
+    pub timeout: Duration,
 }
 
 pub async fn run(args: Args, client: &Client) -> Outcome {

@@ -12,7 +12,7 @@ use crate::name::{self, Known, Target};
 #[derive(clap::Args)]
 pub struct Args {
     /// A container, service (STACK/SERVICE), stack or host
-    name: String,
+    pub name: String,
 }
 
 pub async fn run(args: Args, client: &Client) -> Outcome {

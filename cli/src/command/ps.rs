@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use remuda_api::resource::{Container, ContainerState, Stack};
+use remuda_api::resource::{Container, ContainerState, Service, Stack};
 
 use crate::client::{Client, Refusal};
 use crate::failure::{Failure, Outcome};
@@ -12,7 +12,7 @@ use crate::name;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only this stack, or this service of it (shop or shop/web)
+    /// Only this stack, or this service of it (shop, shop/web or shop_web)
     #[arg(value_name = "STACK[/SERVICE]")]
     scope: Option<String>,
     /// Only what is placed on this host
@@ -24,13 +24,10 @@ pub struct Args {
 
 pub async fn run(args: Args, client: &Client) -> Outcome {
     let (stack, service) = match &args.scope {
-        Some(scope) => {
-            let (stack, service) = scope.split_once('/').map_or((scope.as_str(), None), |(a, b)| (a, Some(b)));
-            (Some(stack_named(client, stack).await?), service)
-        }
+        Some(typed) => scope_named(client, typed).await.map(|(stack, service)| (Some(stack), service))?,
         None => (None, None),
     };
-    let given = [("stack", stack.as_deref()), ("service", service), ("host", args.host.as_deref())];
+    let given = [("stack", stack.as_deref()), ("service", service.as_deref()), ("host", args.host.as_deref())];
     let query: Vec<(&str, &str)> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     print_of(&query, args.output, client).await
 }
@@ -58,6 +55,14 @@ fn last_words(containers: &[Container]) -> Vec<String> {
         })
     });
     words.flatten().collect()
+}
+
+/// The stack, and the service of it, that were typed.
+pub async fn scope_named(client: &Client, typed: &str) -> Result<(String, Option<String>), Failure> {
+    let (stacks, services): (Vec<Stack>, Vec<Service>) =
+        tokio::try_join!(client.get(&["stacks"]), client.get(&["services"]))?;
+    let names: Vec<String> = stacks.into_iter().map(|stack| stack.name).collect();
+    name::scope_of(&names, &services, typed)
 }
 
 /// The stack of this name or beginning.

@@ -1,16 +1,16 @@
 //! `remuda scale STACK/SVC=N…`: all or nothing, followed until it is so.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use remuda_api::resource::Scale;
+use remuda_api::resource::{Scale, Service};
 use reqwest::Method;
 
 use crate::client::{Client, Refusal};
 use crate::connection::ConnectionArgs;
 use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge};
 use crate::failure::{Failure, Outcome};
-use crate::name::{self, Known};
+use crate::name::{self, Known, ServiceName};
 use crate::progress::{Scope, Want};
 use crate::quantity;
 
@@ -27,8 +27,16 @@ pub struct Args {
     timeout: Duration,
 }
 
+/// As it was typed.
 #[derive(Clone, Debug)]
 struct Wish {
+    name: ServiceName,
+    replicas: u32,
+}
+
+/// With the service's stack known.
+#[derive(Clone, Debug)]
+struct Scaled {
     stack: String,
     service: String,
     replicas: u32,
@@ -36,29 +44,52 @@ struct Wish {
 
 /// The words are checked before a server is looked for.
 pub async fn run(args: Args, connection: &ConnectionArgs) -> Outcome {
-    let services: BTreeMap<String, u32> =
-        args.services.iter().map(|wish| (format!("{}/{}", wish.stack, wish.service), wish.replicas)).collect();
-    if services.len() < args.services.len() {
-        return Err(Failure::usage("a service is named twice").advice("name each once: the last N would win silently"));
-    }
+    once_each(args.services.iter().map(|wish| format!("{:?}", wish.name)))?;
     let client = &Client::new(connection.connection()?)?;
-    let body = Scale { services };
+    let wishes = resolved(&args.services, client).await?;
+    once_each(wishes.iter().map(|wish| format!("{}/{}", wish.stack, wish.service)))?;
+    let body = Scale {
+        services: wishes.iter().map(|wish| (format!("{}/{}", wish.stack, wish.service), wish.replicas)).collect(),
+    };
     let answer: serde_json::Value = match client.send(Method::POST, &["scale"], &body).await {
         Ok(answer) => answer,
-        Err(refusal) => return Err(explained(client, &args.services, refusal).await),
+        Err(refusal) => return Err(explained(client, &wishes, refusal).await),
     };
-    for wish in &args.services {
+    for wish in &wishes {
         eprintln!("{}/{}: scale {}", wish.stack, wish.service, wish.replicas);
     }
     if args.detach {
         return Ok(std::process::ExitCode::SUCCESS);
     }
     let generation = answer.get("generation").and_then(serde_json::Value::as_u64).unwrap_or(0);
-    let goals: Vec<Goal> = args.services.iter().map(|wish| goal(wish, generation, args.timeout)).collect();
+    let goals: Vec<Goal> = wishes.iter().map(|wish| goal(wish, generation, args.timeout)).collect();
     converge(client, &goals).await
 }
 
-fn goal(wish: &Wish, generation: u64, timeout: Duration) -> Goal {
+fn once_each(names: impl ExactSizeIterator<Item = String>) -> Result<(), Failure> {
+    let count = names.len();
+    match names.collect::<BTreeSet<_>>().len() {
+        different if different < count => {
+            Err(Failure::usage("a service is named twice").advice("name each once: the last N would win silently"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Swarm's spelling needs to know which services there are.
+async fn resolved(wishes: &[Wish], client: &Client) -> Result<Vec<Scaled>, Failure> {
+    let services: Vec<Service> = match wishes.iter().any(|wish| matches!(wish.name, ServiceName::Swarm(_))) {
+        true => client.get(&["services"]).await?,
+        false => Vec::new(),
+    };
+    let of = |wish: &Wish| {
+        let (stack, service) = wish.name.resolve(&services)?;
+        Ok(Scaled { stack, service, replicas: wish.replicas })
+    };
+    wishes.iter().map(of).collect()
+}
+
+fn goal(wish: &Scaled, generation: u64, timeout: Duration) -> Goal {
     Goal {
         aim: Aim::Services {
             scope: Scope { stack: wish.stack.clone(), services: Some(vec![wish.service.clone()]) },
@@ -71,7 +102,7 @@ fn goal(wish: &Wish, generation: u64, timeout: Duration) -> Goal {
 }
 
 /// The server's words, and what could be meant by a service that does not exist.
-async fn explained(client: &Client, wishes: &[Wish], refusal: Refusal) -> Failure {
+async fn explained(client: &Client, wishes: &[Scaled], refusal: Refusal) -> Failure {
     let failure = refusal.into_failure();
     let Ok(known) = Known::ask(client).await else { return failure };
     let names: Vec<String> = known.services.iter().map(|s| format!("{}/{}", s.stack, s.name)).collect();
@@ -86,12 +117,12 @@ async fn explained(client: &Client, wishes: &[Wish], refusal: Refusal) -> Failur
 fn wish(text: &str) -> Result<Wish, String> {
     let form = || "write STACK/SERVICE=N, as in shop/web=6".to_owned();
     let (name, replicas) = text.split_once('=').ok_or_else(form)?;
-    let (stack, service) = name::service_of(name).map_err(|_| form())?;
+    let name = ServiceName::parse(name).map_err(|_| form())?;
     let replicas = replicas.parse().map_err(|_| form())?;
     if replicas > remuda_api::spec::REPLICAS_MAX {
         return Err(format!("a service has at most {} containers", remuda_api::spec::REPLICAS_MAX));
     }
-    Ok(Wish { stack: stack.to_owned(), service: service.to_owned(), replicas })
+    Ok(Wish { name, replicas })
 }
 
 #[cfg(test)]
@@ -100,8 +131,9 @@ mod tests {
 
     #[test]
     fn a_wish_names_stack_service_and_number() {
-        let wish = wish("shop/web=6").unwrap();
-        assert_eq!((wish.stack.as_str(), wish.service.as_str(), wish.replicas), ("shop", "web", 6));
+        let six = wish("shop/web=6").unwrap();
+        assert_eq!(six.name, ServiceName::Ours { stack: "shop".into(), service: "web".into() });
+        assert_eq!((six.replicas, wish("shop_web=6").unwrap().name), (6, ServiceName::Swarm("shop_web".into())));
     }
 
     #[test]

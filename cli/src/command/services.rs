@@ -12,15 +12,15 @@ use crate::listing::{OutputArgs, print};
 #[derive(clap::Args)]
 pub struct ServicesArgs {
     /// Only this stack
-    stack: Option<String>,
+    pub stack: Option<String>,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 #[derive(clap::Args)]
 pub struct StacksArgs {
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 pub async fn services(args: ServicesArgs, client: &Client) -> Outcome {

@@ -7,7 +7,7 @@ use remuda_api::resource::{TokenCreate, TokenCreated};
 use reqwest::Method;
 
 use crate::client::{Client, Refusal};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::listing::{json, out};
 use crate::quantity;
 
@@ -45,15 +45,22 @@ enum Format {
 
 pub async fn run(command: Command, client: &Client) -> Outcome {
     let Command::Create(args) = command;
-    let body = TokenCreate { uses: args.uses, ttl_s: args.ttl.as_secs().max(1) };
-    let created: TokenCreated = client.send(Method::POST, &["tokens"], &body).await.map_err(Refusal::into_failure)?;
+    let created = create(args.uses, args.ttl, client).await?;
     match args.output {
         Format::Json => out(&json(&created)?)?,
-        Format::Line => {
-            let uses = if created.uses == 1 { "one host".to_owned() } else { format!("{} hosts", created.uses) };
-            eprintln!("Run this as root on the new host ({uses}, until {}):", created.expires);
-            out(&format!("{}\n", created.join_command))?;
-        }
+        Format::Line => show_line(&created)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+pub async fn create(uses: u32, ttl: Duration, client: &Client) -> Result<TokenCreated, Failure> {
+    let body = TokenCreate { uses, ttl_s: ttl.as_secs().max(1) };
+    client.send(Method::POST, &["tokens"], &body).await.map_err(Refusal::into_failure)
+}
+
+/// The line alone on standard output, so that it can be piped; what it is for beside it.
+pub fn show_line(created: &TokenCreated) -> Result<(), Failure> {
+    let uses = if created.uses == 1 { "one host".to_owned() } else { format!("{} hosts", created.uses) };
+    eprintln!("Run this as root on the new host ({uses}, until {}):", created.expires);
+    out(&format!("{}\n", created.join_command))
 }

@@ -11,30 +11,34 @@ use crate::client::{Client, Refusal};
 use crate::compose_file::{self, FileArgs};
 use crate::connection::ConnectionArgs;
 use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge};
-use crate::failure::{EXIT_USAGE, Failure, Outcome};
-use crate::listing::out;
+use crate::failure::{Failure, Outcome};
+use crate::listing::{Format, out};
+use crate::plan;
 use crate::progress::{Scope, Want};
 use crate::quantity;
 
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    files: FileArgs,
+    pub files: FileArgs,
     /// Name of the stack
     #[arg(short, long, value_name = "STACK", value_parser = stack_name)]
-    stack: String,
+    pub stack: String,
     /// Return at once
     #[arg(short, long)]
-    detach: bool,
+    pub detach: bool,
     /// Remove services of the stack that the file no longer names
     #[arg(long)]
-    prune: bool,
+    pub prune: bool,
     /// Say what would change and change nothing; exit code 2 when there is something
     #[arg(long, conflicts_with = "detach")]
-    plan: bool,
+    pub plan: bool,
+    /// How to print the plan
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT", requires = "plan")]
+    pub output: Format,
     /// How long to follow
     #[arg(long, default_value = DEFAULT_TIMEOUT, value_name = "TIME", value_parser = quantity::duration)]
-    timeout: Duration,
+    pub timeout: Duration,
 }
 
 /// The file is read first: what is wrong with it shows without a server.
@@ -43,10 +47,10 @@ pub async fn run(args: Args, connection: &ConnectionArgs) -> Outcome {
     let client = Client::new(connection.connection()?)?;
     let services: Vec<String> = spec.services.keys().cloned().collect();
     let applied = apply(&client, spec, &args).await?;
-    show(&applied, args.prune)?;
     if args.plan {
-        return Ok(if applied.changes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) });
+        return plan::show(&applied, args.prune, args.output);
     }
+    show(&applied, args.prune)?;
     if args.detach {
         return Ok(ExitCode::SUCCESS);
     }
@@ -68,15 +72,14 @@ async fn apply(client: &Client, spec: StackSpec, args: &Args) -> Result<StackApp
     client.send(Method::PUT, &["stacks", &args.stack], &body).await.map_err(Refusal::into_failure)
 }
 
+/// What was done, and what a user should know about it.
 fn show(applied: &StackApplied, is_pruning: bool) -> Result<(), Failure> {
     applied.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     match applied.changes.is_empty() {
         true => out("no changes\n")?,
         false => out(&applied.changes.iter().map(|change| format!("{change}\n")).collect::<String>())?,
     }
-    if !applied.surplus.is_empty() && !is_pruning {
-        eprintln!("note: not in the file and left as they are: {} (--prune removes them)", applied.surplus.join(", "));
-    }
+    plan::notes(applied, is_pruning);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ps::stack_named;
+use super::ps::scope_named;
 use crate::client::Client;
 use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge, look};
 use crate::failure::{Failure, Outcome};
@@ -12,7 +12,7 @@ use crate::quantity;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// What to wait for: shop, or shop/web
+    /// What to wait for: shop, shop/web or shop_web
     #[arg(value_name = "STACK[/SERVICE]")]
     name: String,
     /// How it shall be
@@ -41,17 +41,26 @@ pub async fn run(args: Args, client: &Client) -> Outcome {
 
 /// What is already gone needs no name that exists; everything else does.
 async fn scope(args: &Args, client: &Client) -> Result<Scope, Failure> {
-    let (stack, service) = match args.name.contains('/') {
-        true => name::service_of(&args.name).map(|(stack, service)| (stack, Some(service)))?,
-        false => (args.name.as_str(), None),
-    };
     if args.want == Want::Gone {
-        return Ok(Scope { stack: stack.to_owned(), services: service.map(|name| vec![name.to_owned()]) });
+        return gone(&args.name, client).await;
     }
-    let stack = stack_named(client, stack).await?;
+    let (stack, service) = scope_named(client, &args.name).await?;
     let Some(service) = service else { return Ok(Scope { stack, services: None }) };
     let seen = look(client).await?;
     let names: Vec<String> = seen.services.into_iter().filter(|s| s.stack == stack).map(|s| s.name).collect();
-    let service = name::one_of("service", service, &names, "remuda services")?.clone();
+    let service = name::one_of("service", &service, &names, "remuda services")?.clone();
     Ok(Scope { stack, services: Some(vec![service]) })
+}
+
+async fn gone(typed: &str, client: &Client) -> Result<Scope, Failure> {
+    let of = |stack: &str, service: &str| Scope { stack: stack.to_owned(), services: Some(vec![service.to_owned()]) };
+    if typed.contains('/') {
+        return name::service_of(typed).map(|(stack, service)| of(stack, service));
+    }
+    let seen = look(client).await?;
+    let is_stack = seen.services.iter().any(|service| service.stack == typed);
+    match name::swarm_spelled(&seen.services, typed)? {
+        Some(service) if !is_stack => Ok(of(&service.stack, &service.name)),
+        _ => Ok(Scope { stack: typed.to_owned(), services: None }),
+    }
 }

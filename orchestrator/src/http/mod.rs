@@ -13,6 +13,7 @@
 //! | `DELETE /v1/stacks/{stack}` | | `StackApplied`: its services turn `removing`, then vanish |
 //! | `GET /v1/services[?stack=]` | | `[Service]` |
 //! | `GET /v1/services/{stack}/{service}` | | `Service` |
+//! | `DELETE /v1/services/{stack}/{service}` | | `StackApplied`: it turns `removing`, then vanishes |
 //! | `GET /v1/services/{stack}/{service}/spec` | | `ServiceSpec` as accepted, `replicas` = declared scale |
 //! | `GET /v1/services/{stack}/{service}/logs?follow=&tail=` | | text, each line prefixed `name \| ` |
 //! | `POST /v1/scale` | `Scale` | `StackApplied`; all or nothing |
@@ -78,7 +79,7 @@ pub fn router(fleet: Arc<Fleet>) -> Router {
         .route("/stacks", get(stacks::list))
         .route("/stacks/{stack}", put(stacks::apply).get(stacks::show).delete(stacks::remove))
         .route("/services", get(services::list))
-        .route("/services/{stack}/{service}", get(services::show))
+        .route("/services/{stack}/{service}", get(services::show).delete(services::remove))
         .route("/services/{stack}/{service}/spec", get(services::spec))
         .route("/services/{stack}/{service}/logs", get(logs::service))
         .route("/scale", post(services::scale))

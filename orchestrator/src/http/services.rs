@@ -49,6 +49,26 @@ pub async fn spec(
     Ok(Json(view::spec(&*find(&fleet.state(), &path)?)))
 }
 
+/// Removes one service: it turns `removing`, stops, and vanishes.
+#[utoipa::path(delete, path = "/v1/services/{stack}/{service}", tag = "services",
+    params(("stack" = String, Path,), ("service" = String, Path,)),
+    responses((status = 200, body = StackApplied), (status = 404, body = Problem)))]
+pub async fn remove(
+    State(fleet): State<Arc<Fleet>>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<StackApplied>, Refusal> {
+    let outcome = fleet.change(move |state, now_ms| {
+        let held = find(state, &path)?;
+        let line = if held.removing { None } else { declare::remove(state, held.id) };
+        if let Some(line) = &line {
+            state.record(now_ms, "service-removed", held.path(), line.clone());
+        }
+        Ok::<_, Refusal>(declare::Declared { changes: line.into_iter().collect(), ..declare::Declared::default() })
+    });
+    let (declared, generation) = outcome.await?;
+    Ok(Json(applied(generation, declared)))
+}
+
 pub(super) fn find(state: &state::State, path: &(String, String)) -> Result<Arc<state::Service>, Refusal> {
     let found = state.service(&path.0, &path.1).cloned();
     found.ok_or_else(|| Refusal::not_found("service", &format!("{}/{}", path.0, path.1)))

@@ -9,7 +9,7 @@ use remuda_api::resource::{Problem, Stack, StackApplied, StackApply};
 use super::Refusal;
 use super::problem::Body;
 use crate::fleet::Fleet;
-use crate::{accept, declare, view};
+use crate::{accept, declare, difference, state, view};
 
 /// All stacks.
 #[utoipa::path(get, path = "/v1/stacks", tag = "stacks", responses((status = 200, body = [Stack])))]
@@ -37,19 +37,24 @@ pub async fn apply(
     Body(wish): Body<StackApply>,
 ) -> Result<Json<StackApplied>, Refusal> {
     if wish.dry_run {
-        let mut draft = (*fleet.state()).clone();
+        let held = fleet.state();
+        // As a change would begin: what it does must not look as if it had been so in this revision.
+        let mut draft = state::State { revision: held.revision + 1, ..(*held).clone() };
         let declared = declare_stack(&mut draft, &name, &wish)?;
-        return Ok(Json(applied(draft.revision, declared)));
+        let services = difference::stack(&held, &draft, &name, &wish.spec);
+        return Ok(Json(StackApplied { services, ..applied(held.revision, declared) }));
     }
     let outcome = fleet.change(move |state, now_ms| {
+        let before = state.clone();
         let declared = declare_stack(state, &name, &wish)?;
+        let services = difference::stack(&before, state, &name, &wish.spec);
         if !declared.changes.is_empty() {
             state.record(now_ms, "stack-applied", name, declared.changes.join("; "));
         }
-        Ok::<_, Refusal>(declared)
+        Ok::<_, Refusal>((declared, services))
     });
-    let (declared, generation) = outcome.await?;
-    Ok(Json(applied(generation, declared)))
+    let ((declared, services), generation) = outcome.await?;
+    Ok(Json(StackApplied { services, ..applied(generation, declared) }))
 }
 
 /// Removes a stack: its services turn `removing`, stop, and vanish.
@@ -65,7 +70,7 @@ pub async fn remove(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -
     Ok(Json(applied(generation, declared)))
 }
 
-fn declare_stack(state: &mut crate::state::State, name: &str, wish: &StackApply) -> Result<declare::Declared, Refusal> {
+fn declare_stack(state: &mut state::State, name: &str, wish: &StackApply) -> Result<declare::Declared, Refusal> {
     let faults = accept::stack(state, name, &wish.spec, wish.prune);
     if !faults.is_empty() {
         return Err(Refusal::invalid(faults));
@@ -76,5 +81,11 @@ fn declare_stack(state: &mut crate::state::State, name: &str, wish: &StackApply)
 }
 
 pub(super) fn applied(generation: u64, declared: declare::Declared) -> StackApplied {
-    StackApplied { generation, changes: declared.changes, surplus: declared.surplus, warnings: declared.warnings }
+    StackApplied {
+        generation,
+        changes: declared.changes,
+        surplus: declared.surplus,
+        warnings: declared.warnings,
+        services: Vec::new(),
+    }
 }
