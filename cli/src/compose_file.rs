@@ -27,7 +27,7 @@ pub struct FileArgs {
     pub files: Vec<PathBuf>,
     /// What Rancher says about its services, `none` to ignore it [default: rancher-compose.yml beside the file]
     #[arg(long, value_name = "FILE")]
-    rancher_file: Option<PathBuf>,
+    pub rancher_file: Option<PathBuf>,
 }
 
 /// The stack the files describe; notices are printed, problems are printed all at once.

@@ -316,7 +316,7 @@ fn keys_that_are_understood_but_not_acted_on_are_noted_once() {
     let folder = Folder::new();
     let file = folder.file(
         "compose.yaml",
-        "services:\n  a: {image: x, command: [a], tty: true}\n  b: {image: x, command: [b], tty: true}\n",
+        "services:\n  a: {image: x, command: [a], build: .}\n  b: {image: x, command: [b], build: .}\n",
     );
     let said = remuda(&["config", "-f", &file]);
     assert_eq!(said.code, 0, "{}", said.err);
