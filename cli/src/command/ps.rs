@@ -36,9 +36,14 @@ pub async fn run(args: Args, client: &Client) -> Outcome {
 pub async fn print_of(query: &[(&str, &str)], output: OutputArgs, client: &Client) -> Outcome {
     let containers: Vec<Container> =
         client.look_up_query(&["containers"], query).await.map_err(Refusal::into_failure)?;
-    print(&containers, output.output)?;
+    show(&containers, output)
+}
+
+/// As a listing; what failed ones said last is beside it.
+pub fn show(containers: &[Container], output: OutputArgs) -> Outcome {
+    print(containers, output.output)?;
     if output.output == Format::Table {
-        last_words(&containers).iter().for_each(|line| eprintln!("{line}"));
+        last_words(containers).iter().for_each(|line| eprintln!("{line}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,12 +7,12 @@ use remuda_api::resource::{Container, Service};
 
 use super::refused::{Words, refuse};
 use super::services::{self, ServicesArgs};
-use super::{inspect, logs, scale};
+use super::{inspect, logs, ps, scale};
 use crate::client::{Client, Refusal};
 use crate::connection::ConnectionArgs;
 use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge};
 use crate::failure::{Failure, Outcome};
-use crate::listing::{OutputArgs, out, print};
+use crate::listing::{OutputArgs, out};
 use crate::name::{self, Known, ServiceName, Target};
 use crate::progress::{Scope, Want};
 use crate::quantity;
@@ -135,8 +135,7 @@ async fn containers(typed: &[String], output: OutputArgs, client: &Client) -> Ou
         let (stack, service) = service_named(&known, name)?;
         found.extend(known.containers.iter().filter(|c| c.stack == stack && c.service == service));
     }
-    print(&found.into_iter().cloned().collect::<Vec<_>>(), output.output)?;
-    Ok(ExitCode::SUCCESS)
+    ps::show(&found.into_iter().cloned().collect::<Vec<_>>(), output)
 }
 
 fn service_named(known: &Known, typed: &str) -> Result<(String, String), Failure> {
