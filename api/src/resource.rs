@@ -175,7 +175,8 @@ pub struct StackApplied {
     pub changes: Vec<String>,
     /// Services that run although the spec does not name them (removed only with `prune`).
     pub surplus: Vec<String>,
-    /// What the stack may do to its hosts, one line per use: `portainer mounts /var/run/docker.sock: …`.
+    /// What to know of it, one line each: `service portainer mounts /var/run/docker.sock: …` for each use of what gives
+    /// power over a host, services that stay stopped, …
     #[serde(default)]
     pub warnings: Vec<String>,
     /// Every service of the stack by name, with what becomes of it.
@@ -246,6 +247,32 @@ pub struct Registry {
 pub struct RegistryLogin {
     pub username: String,
     pub password: String,
+}
+
+/// Who may use the API. Secrets are never shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiKey {
+    pub name: String,
+    /// It may declare what gives power over a host: files of the host, devices, privileged containers, …
+    pub host_access: bool,
+    pub created: String,
+}
+
+/// `POST /v1/keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyCreate {
+    pub name: String,
+    #[serde(default)]
+    pub host_access: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyCreated {
+    pub name: String,
+    pub host_access: bool,
+    /// The secret, shown this once.
+    pub key: String,
 }
 
 /// `POST /v1/scale`: `{"stack/service": n}`; all or nothing.

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, completion, config, dns, down, events, exec, hold, host, inspect, leave, logs, node, ps, scale, server,
-    service, services, stack, swarm, token, up, version, wait,
+    agent, completion, config, dns, down, events, exec, hold, host, inspect, key, leave, logs, node, ps, registry,
+    scale, server, service, services, stack, start, swarm, token, up, version, volume, wait,
 };
 use crate::connection::ConnectionArgs;
 
@@ -109,6 +109,49 @@ pub enum Command {
   remuda scale shop/web=6 shop/api=3     all of it or, if one is refused, nothing
   remuda scale shop/web=0 -d             return at once")]
     Scale(scale::Args),
+    /// Stop services or whole stacks; what is declared of them stays
+    #[command(after_help = "Examples:
+  remuda stop shop                 every service of a stack
+  remuda stop shop/web shop/api
+  remuda start shop                as many containers as before
+
+Their containers are drained and stopped, their names answer nothing. `remuda up` of the same file does not
+start what was stopped by hand.")]
+    Stop(start::Args),
+    /// Start what was stopped, or declared with start_on_create: false
+    #[command(after_help = "Examples:
+  remuda start shop
+  remuda start shop/web -d         return at once")]
+    Start(start::Args),
+    /// Named volumes and the hosts that have their data
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Examples:
+  remuda volume ls
+  remuda volume rm shop_data"
+    )]
+    Volume(volume::Command),
+    /// Credentials for pulling images
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Examples:
+  remuda registry login registry.example:5000 -u ann --password-stdin < password.txt
+  remuda registry ls
+  remuda registry logout registry.example:5000"
+    )]
+    Registry(registry::Command),
+    /// Who may use the API, and who may get power over hosts by it
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Examples:
+  remuda key create ci --no-host-access > ci.key
+  remuda key ls
+  remuda key rm ci"
+    )]
+    Key(key::Command),
     /// Show what containers said
     #[command(after_help = "Examples:
   remuda logs shop-web-1
@@ -142,7 +185,10 @@ Kinds:
   container-started, -restarted, -failed, -complete, -stopped    what its host says
   container-healthy, -unhealthy, -recreated   what its checks say, and what followed
   container-moved, -lost                      its host is lost, or lost it
-  stack-applied, stack-removed, service-removed, service-scaled
+  stack-applied, stack-removed
+  service-removed, -scaled, -started, -stopped
+  host-access                                 what a stack declared that gives power over a host, and with which key
+  volume-removed, registry-login, registry-logout, key-created, key-revoked
   token-created, certificate-renewed, refused, server-started")]
     Events(events::Args),
     /// Wait until a stack or service is as it should be

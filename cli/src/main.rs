@@ -38,6 +38,7 @@ use clap::Parser;
 
 use crate::arguments::{Cli, Command};
 use crate::client::Client;
+use crate::command::start::Ask;
 use crate::connection::ConnectionArgs;
 use crate::failure::{Context, Failure, Outcome};
 
@@ -93,6 +94,11 @@ async fn answer(command: Command, connection: &ConnectionArgs) -> Outcome {
         Command::Service(command) => command::service::run(command, connection).await,
         Command::Node(command) => command::node::run(command, connection).await,
         Command::Swarm(command) => command::swarm::run(command, connection).await,
+        Command::Stop(args) => command::start::run(args, Ask::Stop, &client()?).await,
+        Command::Start(args) => command::start::run(args, Ask::Start, &client()?).await,
+        Command::Volume(command) => command::volume::run(command, &client()?).await,
+        Command::Registry(command) => command::registry::run(command, connection).await,
+        Command::Key(command) => command::key::run(command, &client()?).await,
         Command::Scale(args) => command::scale::run(args, connection).await,
         Command::Logs(args) => command::logs::run(args, &client()?).await,
         Command::Exec(args) => command::exec::run(args, &client()?).await,

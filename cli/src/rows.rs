@@ -1,6 +1,6 @@
 //! What each listing shows of each resource.
 
-use remuda_api::resource::{Container, Event, Host, Port, Service, Stack};
+use remuda_api::resource::{ApiKey, Container, Event, Host, Port, Registry, Service, Stack, Volume};
 use remuda_api::spec::PublishMode;
 
 use crate::listing::{Row, first_line, or_dash, plain, word};
@@ -101,6 +101,34 @@ fn problems(problems: &[String]) -> String {
         [] => String::new(),
         [only] => first_line(only),
         [first, others @ ..] => format!("{} (and {} more)", first_line(first), others.len()),
+    }
+}
+
+impl Row for Volume {
+    const COLUMNS: &'static [&'static str] = &["NAME", "HOST", "USED BY"];
+    const WIDE: &'static [&'static str] = &["STACK", "DRIVER"];
+    fn cells(&self, is_wide: bool) -> Vec<String> {
+        let used = match self.used_by.as_slice() {
+            [first, _, others @ ..] if !is_wide => format!("{first} and {} more", others.len() + 1),
+            all => all.join(", "),
+        };
+        vec![self.name.clone(), or_dash(&self.host), used, or_dash(&self.stack), self.driver.clone()]
+    }
+}
+
+impl Row for Registry {
+    const COLUMNS: &'static [&'static str] = &["ADDRESS", "USERNAME"];
+    const WIDE: &'static [&'static str] = &[];
+    fn cells(&self, _is_wide: bool) -> Vec<String> {
+        vec![self.address.clone(), plain(&self.username)]
+    }
+}
+
+impl Row for ApiKey {
+    const COLUMNS: &'static [&'static str] = &["NAME", "HOST ACCESS", "CREATED"];
+    const WIDE: &'static [&'static str] = &[];
+    fn cells(&self, _is_wide: bool) -> Vec<String> {
+        vec![self.name.clone(), if self.host_access { "yes" } else { "no" }.into(), self.created.clone()]
     }
 }
 

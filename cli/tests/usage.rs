@@ -49,6 +49,19 @@ const COMMANDS: &[&[&str]] = &[
     &["swarm"],
     &["swarm", "join-token"],
     &["scale"],
+    &["stop"],
+    &["start"],
+    &["volume"],
+    &["volume", "ls"],
+    &["volume", "rm"],
+    &["registry"],
+    &["registry", "login"],
+    &["registry", "ls"],
+    &["registry", "logout"],
+    &["key"],
+    &["key", "create"],
+    &["key", "ls"],
+    &["key", "rm"],
     &["logs"],
     &["exec"],
     &["inspect"],
@@ -81,8 +94,8 @@ fn the_list_of_commands_is_complete_and_hides_what_only_the_agent_starts() {
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
-    let expected = "server agent leave token up down ps services stacks hosts host scale logs exec inspect events wait \
-                    dns config completion version stack service node swarm";
+    let expected = "server agent leave token up down ps services stacks hosts host scale stop start volume registry key \
+                    logs exec inspect events wait dns config completion version stack service node swarm";
     assert_eq!(listed.join(" "), expected);
 }
 
@@ -110,6 +123,9 @@ fn wrong_words_end_with_2_and_say_what_is_right() {
         (&["node", "update", "--label-add", "zone", "h1"], "KEY=VALUE"),
         (&["logs", "web", "--tail", "0"], "1.."),
         (&["up", "-s", "a.b"], "letters, digits"),
+        (&["registry", "login", "docker.io", "-u", "ann"], "--password-stdin"),
+        (&["key", "create"], "<NAME>"),
+        (&["stop"], "STACK[/SERVICE]"),
         (&["up", "-f", "x"], "--stack"),
         (&["up", "-s", "a", "-d", "--plan"], "cannot be used with"),
         (&["token", "create", "--uses", "0"], "1.."),

@@ -5,6 +5,7 @@
 mod depends;
 mod health;
 mod ports;
+pub mod privileges;
 mod program;
 pub mod registry;
 mod service;
@@ -14,9 +15,10 @@ use std::collections::BTreeMap;
 
 use remuda_api::names;
 use remuda_api::resource::FieldError;
-use remuda_api::spec::{REPLICAS_MAX, StackSpec};
+use remuda_api::spec::{REPLICAS_MAX, ServiceSpec, StackSpec};
 
 use crate::state::State;
+use privileges::Privilege;
 
 /// Most services of one stack: a bound on what one request can make us do.
 pub const SERVICES_MAX: usize = 1_000;
@@ -47,7 +49,28 @@ pub fn stack(state: &State, name: &str, spec: &StackSpec, prune: bool) -> Vec<Fi
 
 /// What a user should know of an accepted `spec`, one line each.
 pub fn warnings(state: &State, spec: &StackSpec) -> Vec<String> {
-    spec.services.iter().filter_map(|(name, service)| program::unused(state, name, service)).collect()
+    let powers = powers(state, spec).into_iter().map(|(service, use_)| format!("service {service} {}", use_.words));
+    let unused = spec.services.iter().filter_map(|(name, service)| program::unused(state, name, service));
+    powers.chain(unused).collect()
+}
+
+/// Uses of power over hosts that are worth a line, by service.
+pub fn powers(state: &State, spec: &StackSpec) -> Vec<(String, Privilege)> {
+    let of = |(name, service): (&String, &ServiceSpec)| {
+        let all = privileges::of(state, name, service, spec).into_iter().filter(|found| found.is_notable);
+        all.map(|found| (shown(name), found)).collect::<Vec<_>>()
+    };
+    spec.services.iter().flat_map(of).collect()
+}
+
+/// What somebody without host access may not declare: every use of power over a host.
+pub fn without_host_access(state: &State, spec: &StackSpec) -> Vec<FieldError> {
+    let all = spec.services.iter().flat_map(|(name, service)| privileges::of(state, name, service, spec));
+    let refused = |found: Privilege| FieldError {
+        field: found.field,
+        message: format!("{}; this API key has no host access", found.words),
+    };
+    all.map(refused).collect()
 }
 
 /// A new scale for `stack/service` keys: everything wrong with it.

@@ -8,7 +8,7 @@ use remuda_api::health::request_line;
 use remuda_api::resource::FieldError;
 use remuda_api::spec::{NetworkMode, PublishMode, ServiceMode, ServiceSpec, StackSpec};
 
-use crate::state::{Service, Stack, State};
+use crate::state::{Rest, Service, Stack, State};
 use crate::{alloc, publish, runtime, volumes};
 
 /// What a change did, one line each; services that run although the spec does not name them; and what to know of it.
@@ -56,6 +56,16 @@ pub fn remove_stack(state: &mut State, name: &str) -> Option<Declared> {
     Some(Declared { changes: ids.into_iter().filter_map(|id| remove(state, id)).collect(), ..Declared::default() })
 }
 
+/// Stops a service, or starts it (None). None = it is so already.
+pub fn rest(state: &mut State, id: u32, rest: Option<Rest>) -> Option<String> {
+    let revision = state.revision;
+    let is_same = |service: &Service| service.rest.is_some() == rest.is_some();
+    let service = Arc::make_mut(state.services.get_mut(&id).filter(|service| !is_same(service))?);
+    (service.rest, service.generation) = (rest, revision);
+    let word = if rest.is_some() { "stopped" } else { "started" };
+    Some(format!("{}: {word}", service.name))
+}
+
 /// A new scale of a replicated service. None = it has that scale already.
 pub fn scale(state: &mut State, id: u32, replicas: u32) -> Option<String> {
     let revision = state.revision;
@@ -100,7 +110,13 @@ fn service(
         ServiceMode::Replicated { replicas } => replicas.unwrap_or(if held.removing { 1 } else { held.scale }),
         ServiceMode::Global => 0,
     };
-    let mut next = Service { spec: stored(spec), scale, removing: false, ..(*held).clone() };
+    let rest = match held.rest {
+        _ if held.removing => rest_of(spec),
+        // Who writes that it starts wants it started; what somebody stopped by hand stays so.
+        Some(Rest::NotStarted) => rest_of(spec),
+        rest => rest,
+    };
+    let mut next = Service { spec: stored(spec), scale, rest, removing: false, ..(*held).clone() };
     let must_restart = program(before, &held) != program(state, &next);
     if *held == next && !must_restart {
         return Ok(None);
@@ -114,6 +130,10 @@ fn service(
     let line = describe(&held, &next);
     state.services.insert(next.id, Arc::new(next));
     Ok(Some(line))
+}
+
+fn rest_of(spec: &ServiceSpec) -> Option<Rest> {
+    (!spec.start_on_create).then_some(Rest::NotStarted)
 }
 
 /// What a container runs and under what, without how it is watched: agents take a new health command while it runs.
@@ -149,8 +169,9 @@ fn describe(held: &Service, next: &Service) -> String {
     }
     let scale = (held.scale != next.scale).then(|| format!("scale {} -> {}", held.scale, next.scale));
     let replaced = (held.spec_revision != next.spec_revision).then(|| "containers replaced".to_owned());
+    let started = (held.rest.is_some() && next.rest.is_none()).then(|| "started".to_owned());
     let other = (held.spec != next.spec && replaced.is_none()).then(|| "changed in place".to_owned());
-    let parts: Vec<String> = scale.into_iter().chain(replaced).chain(other).collect();
+    let parts: Vec<String> = scale.into_iter().chain(started).chain(replaced).chain(other).collect();
     format!("{}: {}", next.name, parts.join(", "))
 }
 
@@ -171,6 +192,7 @@ fn create(state: &mut State, stack: &str, name: &str, spec: &ServiceSpec) -> Res
         spec_revision: revision,
         generation: revision,
         released: spec.depends_on.is_empty(),
+        rest: rest_of(spec),
         ..Service::default()
     };
     service.frontend_ids = frontend_ids(state, &service, spec)?;

@@ -107,7 +107,7 @@ fn waits_for(state: &State, service: &Service) -> Option<String> {
     service.spec.depends_on.iter().find_map(|(name, condition)| {
         let dependency = state.service(&service.stack, name)?;
         let wanted: Vec<_> = state.containers_of(dependency.id).filter(|c| c.is_wanted()).collect();
-        if wanted.is_empty() && dependency.scale == 0 {
+        if wanted.is_empty() && dependency.wanted() == 0 {
             return None;
         }
         let ended_well = |c: &&Arc<Container>| {
@@ -176,12 +176,12 @@ fn with_service(state: &State, name: &str) -> Option<(Arc<Container>, Arc<Servic
     Some((container.clone(), state.services.get(&container.service_id)?.clone()))
 }
 
-/// Containers whose service goes, or whose host no longer meets the constraints.
+/// Containers whose service goes or is stopped, or whose host no longer meets the constraints.
 fn retire_unfit(state: &mut State, now_ms: u64) {
     let unfit = |container: &Container| {
         let Some(service) = state.services.get(&container.service_id) else { return true };
         let host = if container.node_id != 0 { container.node_id } else { container.pinned_node };
-        let Some(node) = state.nodes.get(&host) else { return service.removing };
+        let Some(node) = state.nodes.get(&host) else { return !service.is_active() };
         let host = Candidate::of(node, state.host_state(host));
         let wish = |runtime| wish(service, runtime, &container.claim, 0);
         // What has a place keeps it while the engine of its host does not answer.
@@ -189,7 +189,7 @@ fn retire_unfit(state: &mut State, now_ms: u64) {
             0 => place::lack_of_kind(&wish(runtime::of(state, service)), &host).is_some(),
             _ => place::lack_of_label(&wish(container.runtime), &host).is_some(),
         };
-        service.removing || is_misplaced()
+        !service.is_active() || is_misplaced()
     };
     for name in names_where(state, |container| container.is_wanted() && unfit(container)) {
         leave(state, &name, now_ms);
@@ -212,7 +212,7 @@ fn wanted_counts(state: &State) -> BTreeMap<u32, u32> {
 fn create_missing(state: &mut State, now_ms: u64) {
     let counts = wanted_counts(state);
     for service in state.services.values().cloned().collect::<Vec<_>>() {
-        if service.removing {
+        if !service.is_active() {
             continue;
         }
         if service.is_global() {

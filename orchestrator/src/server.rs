@@ -222,7 +222,9 @@ async fn prepare(fleet: &Arc<Fleet>, options: &ServerOptions, key_path: &Path) -
             Arc::make_mut(&mut state.fleet).gossip_key = new_gossip_key();
         }
         if is_first {
-            state.keys.insert(key_digest, Arc::new(ApiKey { name: "admin".into(), created_ms: now_ms }));
+            state
+                .keys
+                .insert(key_digest, Arc::new(ApiKey { name: "admin".into(), created_ms: now_ms, host_access: true }));
         }
         let expires_ms = now_ms + START_TOKEN_TTL.as_millis() as u64;
         token::add(state, token_digest, Token { uses_left: START_TOKEN_USES, expires_ms }, now_ms);

@@ -180,11 +180,31 @@ pub struct Service {
     pub removing: bool,
     /// What it depends on was there once: later containers do not wait again.
     pub released: bool,
+    /// Why it has no containers, although it may have; None = it is to run.
+    pub rest: Option<Rest>,
     /// When an unhealthy container of it was replaced last.
     pub recreation: Recreation,
 }
 
+/// Why a service is inactive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rest {
+    /// `start_on_create: false`, and nobody has started it.
+    NotStarted,
+    /// Somebody stopped it.
+    Stopped,
+}
+
 impl Service {
+    /// It is to have containers.
+    pub fn is_active(&self) -> bool {
+        !self.removing && self.rest.is_none()
+    }
+    /// How many containers a replicated service is to have now.
+    pub fn wanted(&self) -> u32 {
+        if self.is_active() { self.scale } else { 0 }
+    }
     pub fn is_global(&self) -> bool {
         self.spec.mode == ServiceMode::Global
     }
@@ -228,6 +248,13 @@ pub struct Token {
 pub struct ApiKey {
     pub name: String,
     pub created_ms: u64,
+    /// It may declare what gives power over a host. Keys of a version without this right had all there was.
+    #[serde(default = "yes")]
+    pub host_access: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl State {

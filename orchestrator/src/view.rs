@@ -5,7 +5,7 @@ use remuda_api::spec::{ServiceMode, ServiceSpec};
 
 use crate::clock::rfc3339;
 use crate::health;
-use crate::state::{self, State};
+use crate::state::{self, Rest, State};
 use crate::volumes;
 
 pub fn container(state: &State, container: &state::Container) -> Container {
@@ -100,21 +100,39 @@ pub fn service(state: &State, service: &state::Service) -> Service {
         }),
         state: match (service.removing, behind) {
             (true, _) => ServiceState::Removing,
+            (false, _) if service.rest.is_some() => ServiceState::Inactive,
             (false, 0) => ServiceState::Active,
             (false, _) => ServiceState::Updating,
         },
         image: service.spec.image.clone(),
         generation: service.generation,
         health: Health::default(),
-        reason: None,
+        reason: service.rest.map(|rest| why_resting(service, rest)),
     }
+}
+
+fn why_resting(service: &state::Service, rest: Rest) -> String {
+    let why = match rest {
+        Rest::NotStarted => "declared and not started (start_on_create: false)",
+        Rest::Stopped => "stopped by hand",
+    };
+    format!("{why}: `remuda start {}` starts it", service.path())
+}
+
+/// What a stack's file does not change, one line each.
+pub fn resting(state: &State, stack: &str) -> Vec<String> {
+    let line = |service: &std::sync::Arc<state::Service>| {
+        let why = why_resting(service, service.rest?);
+        Some(format!("service {} stays as it is, {why}", service.name))
+    };
+    state.services_of(stack).filter(|service| !service.removing).filter_map(line).collect()
 }
 
 fn desired(state: &State, service: &state::Service) -> u32 {
     match service.is_global() {
-        _ if service.removing => 0,
+        _ if !service.is_active() => 0,
         true => state.containers_of(service.id).filter(|container| container.is_wanted()).count() as u32,
-        false => service.scale,
+        false => service.wanted(),
     }
 }
 
@@ -150,6 +168,7 @@ pub fn stack(state: &State, stack: &state::Stack) -> Stack {
         healthy: sum(|service| service.healthy),
         state: match () {
             () if all(ServiceState::Removing) => ServiceState::Removing,
+            () if all(ServiceState::Inactive) => ServiceState::Inactive,
             () if any(ServiceState::Updating) || any(ServiceState::Removing) => ServiceState::Updating,
             () => ServiceState::Active,
         },

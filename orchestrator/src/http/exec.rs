@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use remuda_api::link::{ExecOrder, FrameKind, OrderKind, Resize};
+use remuda_api::spec::{RuntimeKind, StackSpec};
 
 use super::Refusal;
+use super::auth::Caller;
 use super::containers::ask;
 use super::query::Query;
+use crate::accept::privileges;
 use crate::fleet::Fleet;
 use crate::orders::Session;
+use crate::state;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -32,6 +37,7 @@ const MESSAGE_MAX_BYTES: usize = 1 << 20;
     responses((status = 101, description = "WebSocket"), (status = 404, body = remuda_api::resource::Problem)))]
 pub async fn open(
     State(fleet): State<Arc<Fleet>>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     query: Query,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
@@ -41,9 +47,23 @@ pub async fn open(
     let argv = query.all("argv").map(str::to_owned).collect();
     let (rows, columns) = (query.number::<u16>("rows")?.into(), query.number::<u16>("columns")?.into());
     let upgrade = upgrade.map_err(|why| Refusal::new(StatusCode::UPGRADE_REQUIRED, why.body_text()))?;
+    if has_power(&fleet.state(), &name) {
+        caller.require_host_access(&format!("a command in {name}"))?;
+    }
     let order = |container| OrderKind::Exec(ExecOrder { container, argv, rows, columns });
     let session = ask(&fleet, &name, order).await?;
     Ok(upgrade.max_message_size(MESSAGE_MAX_BYTES).on_upgrade(|socket| pump(socket, session)))
+}
+
+/// A container from where its host can be reached.
+fn has_power(state: &state::State, name: &str) -> bool {
+    let Some(container) = state.containers.get(name) else { return false };
+    let service = state.services.get(&container.service_id);
+    let volumes = state.stacks.get(&container.stack).map(|stack| stack.volumes.clone()).unwrap_or_default();
+    let stack = StackSpec { volumes, ..StackSpec::default() };
+    let is_free =
+        |service: &Arc<state::Service>| privileges::of(state, &service.name, &service.spec, &stack).is_empty();
+    container.runtime == RuntimeKind::Process || !service.is_some_and(is_free)
 }
 
 /// Copies both ways until the command or the user ends it.

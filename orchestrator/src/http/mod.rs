@@ -16,6 +16,7 @@
 //! | `DELETE /v1/services/{stack}/{service}` | | `StackApplied`: it turns `removing`, then vanishes |
 //! | `GET /v1/services/{stack}/{service}/spec` | | `ServiceSpec` as accepted, `replicas` = declared scale |
 //! | `GET /v1/services/{stack}/{service}/logs?follow=&tail=` | | text, each line prefixed `name \| ` |
+//! | `POST /v1/services/{stack}/{service}/start`, `…/stop` | | `StackApplied`; stopped = inactive, declaration and scale kept |
 //! | `POST /v1/scale` | `Scale` | `StackApplied`; all or nothing |
 //! | `GET /v1/containers[?stack=&service=&host=]` | | `[Container]` |
 //! | `GET /v1/containers/{name}` | | `Container` |
@@ -31,10 +32,16 @@
 //! | `PUT /v1/registries/{address}` | `RegistryLogin` | `Registry`; told to hosts with an engine |
 //! | `DELETE /v1/registries/{address}` | | 204 |
 //! | `POST /v1/tokens` | `TokenCreate` | `TokenCreated` |
+//! | `GET /v1/keys` | | `[ApiKey]`, without secrets |
+//! | `POST /v1/keys` | `KeyCreate` | `KeyCreated`: the secret, this once |
+//! | `DELETE /v1/keys/{name}` | | 204; its next request is refused; 409 for the last one with host access |
 //! | `GET /v1/events?since=ID` | | `[Event]` with `id` > ID (default 0 = all kept) |
 //! | `GET /v1/events?follow=true&since=ID` | | server-sent events: `id: N`, `data: Event` |
 //! | `GET /v1/watch` | | server-sent events `data: {"generation":N}`: one at once, one after whatever is visible changed |
 //! | `GET /openapi.json`, `/healthz`, `/readyz`, `/metrics` | | without key |
+//!
+//! A key without host access gets 403 for join tokens, keys and exec into what has power over its host, and 422 for a
+//! stack with such a service, with the field of each use.
 //!
 //! A service has converged when `state` is `active` and `running == desired`; one that is being replaced after a
 //! change of its spec is `updating` until every container runs the new spec. `tail=0` or none = all kept lines.
@@ -49,6 +56,7 @@ mod containers;
 mod events;
 mod exec;
 mod hosts;
+mod keys;
 mod logs;
 mod openapi;
 mod problem;
@@ -82,6 +90,8 @@ pub fn router(fleet: Arc<Fleet>) -> Router {
         .route("/services/{stack}/{service}", get(services::show).delete(services::remove))
         .route("/services/{stack}/{service}/spec", get(services::spec))
         .route("/services/{stack}/{service}/logs", get(logs::service))
+        .route("/services/{stack}/{service}/start", post(services::start))
+        .route("/services/{stack}/{service}/stop", post(services::stop))
         .route("/scale", post(services::scale))
         .route("/containers", get(containers::list))
         .route("/containers/{name}", get(containers::show))
@@ -92,6 +102,8 @@ pub fn router(fleet: Arc<Fleet>) -> Router {
         .route("/hosts/{name}", get(hosts::show).patch(hosts::change).delete(hosts::remove))
         .route("/volumes", get(volumes::list))
         .route("/volumes/{name}", delete(volumes::remove))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{name}", delete(keys::revoke))
         .route("/registries", get(registries::list))
         .route("/registries/{address}", put(registries::login).get(registries::show).delete(registries::logout))
         .route("/tokens", post(system::create_token))

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 
-use super::{containers, events, exec, hosts, logs, registries, services, stacks, system, volumes};
+use super::{containers, events, exec, hosts, keys, logs, registries, services, stacks, system, volumes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,6 +34,11 @@ use super::{containers, events, exec, hosts, logs, registries, services, stacks,
         hosts::show,
         hosts::change,
         hosts::remove,
+        keys::list,
+        keys::create,
+        keys::revoke,
+        services::start,
+        services::stop,
         registries::list,
         registries::show,
         registries::login,

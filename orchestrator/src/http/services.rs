@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use http::StatusCode;
 use remuda_api::resource::{Problem, Scale, Service, StackApplied};
 use remuda_api::spec::ServiceSpec;
 
@@ -72,6 +73,49 @@ pub async fn remove(
 pub(super) fn find(state: &state::State, path: &(String, String)) -> Result<Arc<state::Service>, Refusal> {
     let found = state.service(&path.0, &path.1).cloned();
     found.ok_or_else(|| Refusal::not_found("service", &format!("{}/{}", path.0, path.1)))
+}
+
+/// Lets a service have containers again.
+#[utoipa::path(post, path = "/v1/services/{stack}/{service}/start", tag = "services",
+    params(("stack" = String, Path,), ("service" = String, Path,)),
+    responses((status = 200, body = StackApplied), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn start(
+    State(fleet): State<Arc<Fleet>>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<StackApplied>, Refusal> {
+    rest(&fleet, path, None, "service-started").await
+}
+
+/// Drains and stops a service's containers; its declaration and scale stay.
+#[utoipa::path(post, path = "/v1/services/{stack}/{service}/stop", tag = "services",
+    params(("stack" = String, Path,), ("service" = String, Path,)),
+    responses((status = 200, body = StackApplied), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn stop(
+    State(fleet): State<Arc<Fleet>>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<StackApplied>, Refusal> {
+    rest(&fleet, path, Some(state::Rest::Stopped), "service-stopped").await
+}
+
+async fn rest(
+    fleet: &Arc<Fleet>,
+    path: (String, String),
+    rest: Option<state::Rest>,
+    kind: &'static str,
+) -> Result<Json<StackApplied>, Refusal> {
+    let outcome = fleet.change(move |state, now_ms| {
+        let service = find(state, &path)?;
+        if service.removing {
+            return Err(Refusal::new(StatusCode::CONFLICT, format!("service `{}` is being removed", service.path())));
+        }
+        let line = declare::rest(state, service.id, rest);
+        if let Some(line) = &line {
+            state.record(now_ms, kind, service.path(), line.clone());
+        }
+        Ok(declare::Declared { changes: line.into_iter().collect(), ..declare::Declared::default() })
+    });
+    let (declared, generation) = outcome.await?;
+    Ok(Json(applied(generation, declared)))
 }
 
 /// New scales, all or none.

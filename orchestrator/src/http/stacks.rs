@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use remuda_api::resource::{Problem, Stack, StackApplied, StackApply};
 
 use super::Refusal;
+use super::auth::Caller;
 use super::problem::Body;
 use crate::fleet::Fleet;
 use crate::{accept, declare, difference, state, view};
@@ -33,6 +34,7 @@ pub async fn show(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -> 
     responses((status = 200, body = StackApplied), (status = 422, body = Problem)))]
 pub async fn apply(
     State(fleet): State<Arc<Fleet>>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     Body(wish): Body<StackApply>,
 ) -> Result<Json<StackApplied>, Refusal> {
@@ -40,15 +42,19 @@ pub async fn apply(
         let held = fleet.state();
         // As a change would begin: what it does must not look as if it had been so in this revision.
         let mut draft = state::State { revision: held.revision + 1, ..(*held).clone() };
-        let declared = declare_stack(&mut draft, &name, &wish)?;
+        let declared = declare_stack(&mut draft, &name, &wish, &caller)?;
         let services = difference::stack(&held, &draft, &name, &wish.spec);
         return Ok(Json(StackApplied { services, ..applied(held.revision, declared) }));
     }
     let outcome = fleet.change(move |state, now_ms| {
         let before = state.clone();
-        let declared = declare_stack(state, &name, &wish)?;
+        let declared = declare_stack(state, &name, &wish, &caller)?;
         let services = difference::stack(&before, state, &name, &wish.spec);
         if !declared.changes.is_empty() {
+            for (service, power) in accept::powers(state, &wish.spec) {
+                let message = format!("{}; declared with key {}", power.words, caller.key);
+                state.record(now_ms, "host-access", format!("{name}/{service}"), message);
+            }
             state.record(now_ms, "stack-applied", name, declared.changes.join("; "));
         }
         Ok::<_, Refusal>((declared, services))
@@ -70,13 +76,22 @@ pub async fn remove(State(fleet): State<Arc<Fleet>>, Path(name): Path<String>) -
     Ok(Json(applied(generation, declared)))
 }
 
-fn declare_stack(state: &mut state::State, name: &str, wish: &StackApply) -> Result<declare::Declared, Refusal> {
-    let faults = accept::stack(state, name, &wish.spec, wish.prune);
+fn declare_stack(
+    state: &mut state::State,
+    name: &str,
+    wish: &StackApply,
+    caller: &Caller,
+) -> Result<declare::Declared, Refusal> {
+    let mut faults = accept::stack(state, name, &wish.spec, wish.prune);
+    if !caller.host_access {
+        faults.extend(accept::without_host_access(state, &wish.spec));
+    }
     if !faults.is_empty() {
         return Err(Refusal::invalid(faults));
     }
-    let warnings = accept::warnings(state, &wish.spec);
+    let mut warnings = accept::warnings(state, &wish.spec);
     let declared = declare::stack(state, &wish.spec, wish.prune).map_err(Refusal::invalid)?;
+    warnings.extend(view::resting(state, name));
     Ok(declare::Declared { warnings, ..declared })
 }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use http::StatusCode;
 use remuda_api::link::PROTOCOL_VERSION;
 use remuda_api::resource::{FieldError, Problem, TokenCreate, TokenCreated, Version};
 use serde::Serialize;
 
 use super::Refusal;
+use super::auth::Caller;
 use super::problem::Body;
 use crate::clock::rfc3339;
 use crate::fleet::Fleet;
@@ -35,8 +36,10 @@ pub async fn version() -> Json<Version> {
     responses((status = 200, body = TokenCreated), (status = 422, body = Problem)))]
 pub async fn create_token(
     State(fleet): State<Arc<Fleet>>,
+    Extension(caller): Extension<Caller>,
     Body(wish): Body<TokenCreate>,
 ) -> Result<Json<TokenCreated>, Refusal> {
+    caller.require_host_access("a join token")?;
     check(&wish)?;
     let (secret, digest) = token::new_secret();
     let uses = wish.uses;

@@ -71,11 +71,11 @@ pub(super) fn retire_surplus(state: &mut State, now_ms: u64) {
     let counts = wanted_counts(state);
     for service in state.services.values().cloned().collect::<Vec<_>>() {
         let have = counts.get(&service.id).copied().unwrap_or(0);
-        if service.is_global() || have <= service.scale {
+        if service.is_global() || have <= service.wanted() {
             continue;
         }
         let mut wanted: Vec<_> = state.containers_of(service.id).filter(|c| c.is_staying()).cloned().collect();
-        for _ in service.scale..have {
+        for _ in service.wanted()..have {
             let victim = surplus(state, &wanted);
             let gone = wanted.swap_remove(victim);
             leave(state, &gone.name, now_ms);

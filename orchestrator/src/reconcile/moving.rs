@@ -71,7 +71,7 @@ fn in_place(state: &State, service_id: u32) -> i64 {
     let may_find_room = is_somebody_coming(state);
     let waits_in_vain = |c: &Container| c.node_id == 0 && !c.pending_reason.is_empty() && !may_find_room;
     let counted = state.containers_of(service_id).filter(|c| c.is_wanted() && (serves(state, c) || waits_in_vain(c)));
-    let scale = state.services.get(&service_id).map_or(0, |service| service.scale);
+    let scale = state.services.get(&service_id).map_or(0, |service| service.wanted());
     counted.count() as i64 - i64::from(scale)
 }
 

@@ -2,10 +2,12 @@
 
 mod api;
 mod common;
+mod engine;
 mod fleet;
 mod health;
 mod join;
 mod liveness;
+mod rights;
 mod session;
 mod start;
 mod store;

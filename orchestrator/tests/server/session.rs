@@ -11,7 +11,12 @@ use tokio_tungstenite::tungstenite::Message;
 use tonic::Request;
 
 /// Answers one order with these frames; input is echoed to stdout until it ends.
-async fn answer(fleet: &Fleet, host: &Host, frames: Vec<FrameKind>, echo: bool) -> tokio::task::JoinHandle<OrderKind> {
+pub async fn answer(
+    fleet: &Fleet,
+    host: &Host,
+    frames: Vec<FrameKind>,
+    echo: bool,
+) -> tokio::task::JoinHandle<OrderKind> {
     let mut client = fleet.client(&host.identity).await;
     let mut orders = server_stream::<_, Order>(&mut client, "Orders", OrdersRequest {}).await.expect("orders");
     tokio::spawn(async move {
