@@ -1,4 +1,5 @@
-//! Finds the eBPF object for [`kernel`] to embed, and generates the client of `remuda.v1.AgentLink`.
+//! Finds the eBPF object for [`kernel`] to embed, builds the program of holders for runtime `docker`, and generates the
+//! client of `remuda.v1.AgentLink`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ const OBJECT_DEFAULT: &str = "../target/ebpf/bpfel-unknown-none/release/remuda-e
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     embed_object();
+    build_hold();
     generate_client();
 }
 
@@ -21,6 +23,25 @@ fn embed_object() {
         std::process::exit(1);
     };
     println!("cargo:rustc-env={OBJECT_ENV}={}", object.display());
+}
+
+const HOLD: &str = "hold/hold.rs";
+
+/// The program of holders in containers: static, without libc, for the machine the agent is built for.
+fn build_hold() {
+    println!("cargo:rerun-if-changed={HOLD}");
+    let var = |name: &str| std::env::var(name).unwrap_or_default();
+    let arguments =
+        ["--edition=2024", "-Cpanic=abort", "-Copt-level=s", "-Cstrip=symbols", "-Crelocation-model=static"];
+    let link = ["-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-n", "-Wl,-z,norelro"];
+    let mut rustc = std::process::Command::new(var("RUSTC"));
+    rustc.arg(HOLD).args(arguments).args(["--target", &var("TARGET")]);
+    rustc.args(link.map(|argument| format!("-Clink-arg={argument}")));
+    rustc.arg("-o").arg(Path::new(&var("OUT_DIR")).join("hold"));
+    if !rustc.status().is_ok_and(|status| status.success()) {
+        eprintln!("{HOLD} could not be built with {rustc:?}");
+        std::process::exit(1);
+    }
 }
 
 fn generate_client() {

@@ -156,6 +156,9 @@ pub struct UnitSpec {
     pub network_mode: String,
     /// None unless managed.
     pub ip: Option<Ipv4Addr>,
+    /// Where the unit finds its own host.
+    #[serde(default)]
+    pub host_ip: Option<Ipv4Addr>,
     /// Nameserver and search list of its resolv.conf.
     pub dns_ip: Ipv4Addr,
     pub dns_search: Vec<String>,

@@ -125,7 +125,12 @@ async fn parts(
     let Host { options, uplinks, engine } = host;
     let kernel = KernelOptions { node_id, uplinks: uplinks.names.clone(), data_dir: options.data_dir.clone() };
     let kernel = Kernel::open(kernel).await.context("open the dataplane")?;
-    let docker = engine.clone().map(|engine| DockerOptions { engine, node_id, problems: problems.clone() });
+    let docker = engine.clone().map(|engine| DockerOptions {
+        engine,
+        node_id,
+        host: options.name.clone(),
+        problems: problems.clone(),
+    });
     let runtimes = Runtimes::open(&options.data_dir, docker).await.context("find this host's containers")?;
     let host_ips = uplinks.frontend_ips.iter().map(|ip| IpAddr::V4(*ip)).collect();
     Ok(Parts {

@@ -20,7 +20,7 @@ pub struct AgentOptions {
     pub cpu_milli: Option<u64>,
     /// Bytes that may be placed here; None = what the machine has.
     pub memory_bytes: Option<u64>,
-    /// The container engine's socket; None = no engine is used.
+    /// The container engine's socket, whether it is there yet or not; None = no engine is used.
     pub docker: Option<PathBuf>,
     pub source: AssignmentSource,
 }

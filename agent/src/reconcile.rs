@@ -30,6 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Rounds in one go; more would mean that doing the plan does not lead to an empty plan.
 const ROUNDS_MAX: usize = 16;
 
+/// How long a container engine may be away while this host leaves the fleet.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(15);
+
 /// What this host is and does now, for the report and for people.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shown {
@@ -178,6 +181,8 @@ impl Reconciler {
         match self.check(&held.assignment) {
             Ok(desired) => {
                 self.parts.problems.clear("assignment");
+                let registries = held.assignment.environment.as_ref().map(|environment| &environment.registries);
+                self.parts.runtimes.log_in(registries.map_or(&[], Vec::as_slice));
                 self.current.assignment = Some(Arc::new(held.assignment.clone()));
                 self.current.desired = Some(Arc::new(desired));
             }
@@ -289,15 +294,22 @@ impl Reconciler {
         };
         self.current.desired = Some(Arc::new(nothing));
         self.current.synced = true;
-        let mut units = self.parts.runtimes.changes();
-        while !self.parts.runtimes.observe().await.is_empty() {
+        let runtimes = self.parts.runtimes.clone();
+        let (mut units, mut last_well) = (runtimes.changes(), Instant::now());
+        while !runtimes.observe().await.is_empty() {
             if let Ok(Round::Settled(_)) = self.round().await {
                 let _ = tokio::time::timeout(Duration::from_secs(1), units.changed()).await;
+            }
+            match runtimes.trouble() {
+                Some(trouble) if last_well.elapsed() > LEAVE_PATIENCE => return Err(trouble),
+                Some(_) => {}
+                None => last_well = Instant::now(),
             }
             if !self.failures.is_empty() {
                 return Err(self.parts.problems.lines().join("; "));
             }
         }
+        runtimes.leave().await.map_err(|error| error.to_string())?;
         self.remove_dataplane().await
     }
 

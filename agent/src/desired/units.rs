@@ -59,6 +59,7 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
             hostname: or_else(&container.hostname, &container.name),
             network_mode: container.network_mode.clone(),
             ip,
+            host_ip: (container.network_mode != "none").then_some(host.overlay_ip),
             dns_ip: host.dns_ip,
             dns_search: search(environment, &container.stack),
             limit_cpu_milli: container.limit_cpu_milli,

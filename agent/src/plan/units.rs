@@ -47,8 +47,10 @@ pub(super) fn plan(
             Step::WaitUntil(due_ms) => steps.again_ms = Some(steps.again_ms.map_or(due_ms, |ms| ms.min(due_ms))),
             Step::Create => {
                 creates.push(Action::CreateUnit(Box::new(unit.spec.clone())));
-                plugs.extend(unit.plug.clone().map(Action::PlugEndpoint));
-                starts.push(Action::StartUnit(name.clone()));
+                if !takes_time(unit) {
+                    plugs.extend(unit.plug.clone().map(Action::PlugEndpoint));
+                    starts.push(Action::StartUnit(name.clone()));
+                }
             }
             Step::Start => {
                 plugs.extend(missing_plug(unit, observed));
@@ -83,13 +85,27 @@ fn step(unit: &DesiredUnit, held: Option<&Unit>, observed: &Observed, history: &
         }
         UnitState::Running { .. } if unit.stop || is_outdated => Step::Stop,
         UnitState::Running { .. } => Step::Keep,
-        UnitState::Stopping { .. } | UnitState::Working { .. } => Step::Nothing,
+        UnitState::Stopping { .. } => Step::Nothing,
+        // What is still being made is given up.
         _ if is_outdated || unit.stop => Step::Remove,
-        UnitState::Created => when_due(Step::Start),
-        UnitState::Exited { code, .. } if comes_back(unit.restart, *code) => when_due(Step::Start),
-        UnitState::Failed { .. } if unit.restart != Restart::Never => when_due(Step::Start),
-        UnitState::Exited { .. } | UnitState::Failed { .. } => Step::Nothing,
+        UnitState::Working { .. } => Step::Nothing,
+        state if is_to_start(unit, held, state) => when_due(if held.can_start { Step::Start } else { Step::Create }),
+        UnitState::Created | UnitState::Exited { .. } | UnitState::Failed { .. } => Step::Nothing,
     }
+}
+
+/// By the restart policy, which says nothing about a unit that could not even be made.
+fn is_to_start(unit: &DesiredUnit, held: &Unit, state: &UnitState) -> bool {
+    match state {
+        UnitState::Exited { code, .. } => comes_back(unit.restart, *code),
+        UnitState::Failed { .. } => unit.restart != Restart::Never || (held.started_ms == 0 && !held.can_start),
+        _ => true,
+    }
+}
+
+/// An engine makes it in the background: its namespace is plugged, and its program started, when they are there.
+fn takes_time(unit: &DesiredUnit) -> bool {
+    unit.spec.runtime == "docker"
 }
 
 /// The restart policy.
@@ -126,7 +142,7 @@ fn surplus(desired: &Desired, observed: &Observed, actions: &mut Vec<Action>) {
     for unit in observed.units.values().filter(|unit| !desired.units.contains_key(&unit.name)) {
         match unit.state {
             UnitState::Running { .. } => actions.push(stop(&unit.name, SURPLUS_SIGNAL, SURPLUS_GRACE_MS)),
-            UnitState::Stopping { .. } | UnitState::Working { .. } => {}
+            UnitState::Stopping { .. } => {}
             _ => remove(&unit.name, observed, actions),
         }
     }

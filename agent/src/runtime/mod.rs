@@ -7,6 +7,7 @@
 mod descriptor;
 pub mod docker;
 mod exec;
+mod exit;
 mod log;
 pub mod process;
 
@@ -150,6 +151,11 @@ impl Runtimes {
             Some(docker) => docker.remove_volume(name).await,
             None => Err(RuntimeError::new(name, NO_ENGINE)),
         }
+    }
+
+    /// What keeps units from being stopped and removed now, in words.
+    pub fn trouble(&self) -> Option<String> {
+        self.docker.as_ref().and_then(DockerRuntime::trouble)
     }
 
     /// Removes what is no unit's: done last, when this host leaves the fleet.

@@ -1,7 +1,7 @@
 //! `remuda agent`: this host's part of the fleet.
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use remuda_agent::{AgentOptions, AssignmentSource};
@@ -39,7 +39,7 @@ pub struct HostArgs {
     #[arg(long, value_name = "SIZE", value_parser = quantity::memory_bytes)]
     pub memory: Option<u64>,
     /// The container engine's socket, or `none` to use no engine [default: DOCKER_HOST if it is unix://, else
-    /// /var/run/docker.sock if it is there]
+    /// /var/run/docker.sock]
     #[arg(long, value_name = "SOCKET|none", value_parser = docker_socket)]
     pub docker: Option<String>,
 }
@@ -102,23 +102,20 @@ impl HostArgs {
             // Both are positive and far below 2^53, so nothing is lost.
             cpu_milli: self.cpu.map(|cores| (cores * 1000.0).round().max(1.0) as u64),
             memory_bytes: self.memory,
-            docker: self.docker_socket(|name| std::env::var(name).ok(), |path| path.exists()),
+            docker: self.docker_socket(|name| std::env::var(name).ok()),
             source,
         })
     }
 
     /// None = no engine is used.
-    fn docker_socket(
-        &self,
-        variable: impl Fn(&str) -> Option<String>,
-        is_there: impl Fn(&Path) -> bool,
-    ) -> Option<PathBuf> {
+    fn docker_socket(&self, variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
         if let Some(told) = self.docker.as_deref() {
             return (told != NO_ENGINE).then(|| told.into());
         }
         let of_environment =
             variable("DOCKER_HOST").and_then(|host| Some(PathBuf::from(host.strip_prefix("unix://")?)));
-        of_environment.or_else(|| Some(PathBuf::from(DOCKER_SOCKET)).filter(|path| is_there(path)))
+        // An engine may be installed later.
+        of_environment.or_else(|| Some(DOCKER_SOCKET.into()))
     }
 }
 
@@ -181,16 +178,16 @@ mod tests {
 
     #[test]
     fn the_engine_is_where_it_is_told_to_be_else_where_docker_host_says_else_where_it_usually_is() {
-        let socket = |told: Option<&str>, host: Option<&str>, is_there: bool| {
+        let socket = |told: Option<&str>, host: Option<&str>| {
             let args = HostArgs { docker: told.map(str::to_owned), ..HostArgs::default() };
-            let found = args.docker_socket(|_| host.map(str::to_owned), |_| is_there);
+            let found = args.docker_socket(|_| host.map(str::to_owned));
             found.map(|path| path.display().to_string()).unwrap_or_default()
         };
-        assert_eq!(socket(Some("none"), Some("unix:///a"), true), "");
-        assert_eq!(socket(Some("/b"), Some("unix:///a"), true), "/b");
-        assert_eq!(socket(None, Some("unix:///a"), true), "/a");
-        assert_eq!(socket(None, Some("tcp://a:2375"), true), DOCKER_SOCKET);
-        assert_eq!(socket(None, None, false), "");
+        assert_eq!(socket(Some("none"), Some("unix:///a")), "");
+        assert_eq!(socket(Some("/b"), Some("unix:///a")), "/b");
+        assert_eq!(socket(None, Some("unix:///a")), "/a");
+        assert_eq!(socket(None, Some("tcp://a:2375")), DOCKER_SOCKET);
+        assert_eq!(socket(None, None), DOCKER_SOCKET);
         assert!(docker_socket("unix:///run/d.sock").is_ok_and(|path| path == "/run/d.sock"));
         assert!(docker_socket("tcp://a:2375").is_err() && docker_socket("none").is_ok());
     }

@@ -65,6 +65,7 @@ fn spec(name: &str, argv: &[&str]) -> UnitSpec {
         hostname: name.into(),
         network_mode: "managed".into(),
         ip: None,
+        host_ip: None,
         dns_ip: [169, 254, 169, 250].into(),
         dns_search: vec!["shop.default.remuda.internal".into()],
         limit_cpu_milli: 0,

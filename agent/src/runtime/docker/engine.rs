@@ -125,7 +125,12 @@ impl Engine {
         }
     }
 
-    fn name(&self) -> String {
+    /// Somebody counts on it: it was there once, or something is at its socket.
+    pub(super) fn is_expected(&self) -> bool {
+        !self.0.state.borrow().version.is_empty() || self.0.socket.exists()
+    }
+
+    pub(super) fn name(&self) -> String {
         format!("the engine at {}", self.0.socket.display())
     }
 

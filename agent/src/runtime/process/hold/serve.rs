@@ -18,6 +18,7 @@ use super::connection::{Connection, Received};
 use super::log::{Log, Source};
 use super::process::{self, Process};
 use super::{Unit, exec, init, limits, now_ms, signal, words};
+use crate::runtime::exit::{self, Cause};
 use crate::runtime::process::protocol::{Answer, Phase, Request, State, file};
 
 /// What a host's shutdown (SIGTERM to the holder) leaves a unit to end by itself.
@@ -154,7 +155,12 @@ impl Server {
         let _ = self.log.finish();
         let Some(process) = self.process.take() else { return };
         let lines = if code == 0 { Vec::new() } else { self.log.last_lines() };
-        let reason = reason(code, was_killed && self.kill_at.is_some(), &process, lines.last());
+        let cause = match was_killed && self.kill_at.is_some() {
+            _ if process.limits.out_of_memory_kills() > 0 => Cause::OutOfMemory,
+            true => Cause::GraceOver,
+            false => Cause::Own,
+        };
+        let reason = exit::reason(code, cause, lines.last().map(String::as_str));
         self.kill_at = None;
         self.state.exited_ms = now_ms();
         self.state.phase = Phase::Exited { code, reason, lines };
@@ -337,24 +343,6 @@ struct Ready {
 fn restarts_before(unit: &Unit) -> u32 {
     let bytes = std::fs::read(unit.state_file()).unwrap_or_default();
     serde_json::from_slice::<State>(&bytes).map_or(0, |s| s.restarts + u32::from(s.started_ms != 0))
-}
-
-fn reason(code: i32, was_killed_by_us: bool, process: &Process, last_line: Option<&String>) -> String {
-    let mut text = if process.limits.out_of_memory_kills() > 0 {
-        "killed by the kernel: out of memory".to_string()
-    } else if was_killed_by_us {
-        "killed: still running when the grace time was over".into()
-    } else {
-        match Signal::try_from(code - 128) {
-            Ok(signal) => format!("killed by {signal}"),
-            Err(_) => format!("exited with code {code}"),
-        }
-    };
-    if let Some(last_line) = last_line {
-        text.push_str(": ");
-        text.push_str(last_line);
-    }
-    text
 }
 
 /// A pipe of the process, read without waiting.

@@ -1,0 +1,192 @@
+//! What is known of one unit, and how that is as the plan sees it. Pure.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::container::{Container, Phase};
+use super::labels::Role;
+use crate::action::UnitSpec;
+use crate::observed::{Health, Unit, UnitState};
+use crate::runtime::exit::{self, Cause};
+use crate::runtime::is_plugged;
+
+/// A unit: what it was made for, its containers, and what is being done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) spec: Arc<UnitSpec>,
+    /// None in the host's network or in none, or when it is not there (yet).
+    pub(super) holder: Option<Container>,
+    pub(super) unit: Option<Container>,
+    /// Being done now.
+    pub(super) work: Option<Work>,
+    /// What could not be done since it was last tried.
+    pub(super) failure: Option<Failure>,
+    pub(super) restarts: u32,
+    /// We ended it by force; of the run that began at this time.
+    pub(super) killed_run_ms: Option<u64>,
+    /// Of its last run, oldest first.
+    pub(super) last_lines: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Work {
+    /// Tells it from work that was given up.
+    pub(super) number: u64,
+    pub(super) kind: WorkKind,
+    /// In words, for people.
+    pub(super) what: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WorkKind {
+    Creating,
+    Starting,
+    Stopping,
+    Removing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    /// Unix milliseconds.
+    pub(super) at_ms: u64,
+}
+
+impl Record {
+    pub(super) fn new(spec: Arc<UnitSpec>) -> Record {
+        Record {
+            spec,
+            holder: None,
+            unit: None,
+            work: None,
+            failure: None,
+            restarts: 0,
+            killed_run_ms: None,
+            last_lines: Vec::new(),
+        }
+    }
+
+    /// The engine told this; what it told later of the same container is kept.
+    pub(super) fn take(&mut self, role: Role, spec: UnitSpec, container: Container) {
+        let held = self.container(role);
+        if held.is_some_and(|held| held.id == container.id && held.asked_ns > container.asked_ns) {
+            return;
+        }
+        if role == Role::Unit {
+            if held.is_none_or(|held| held.started_ms != container.started_ms) {
+                self.last_lines.clear();
+            }
+            if container.is_running() {
+                self.failure = None;
+            }
+            // The unit's own container says what the unit is.
+            if *self.spec != spec {
+                self.spec = Arc::new(spec);
+            }
+        }
+        *self.container_mut(role) = Some(container);
+    }
+
+    pub(super) fn container(&self, role: Role) -> Option<&Container> {
+        match role {
+            Role::Holder => self.holder.as_ref(),
+            Role::Unit => self.unit.as_ref(),
+        }
+    }
+
+    pub(super) fn container_mut(&mut self, role: Role) -> &mut Option<Container> {
+        match role {
+            Role::Holder => &mut self.holder,
+            Role::Unit => &mut self.unit,
+        }
+    }
+
+    /// Nothing of it is in the engine, and nothing is being done to change that.
+    pub(super) fn is_over(&self) -> bool {
+        self.holder.is_none() && self.unit.is_none() && self.work.is_none() && self.failure.is_none()
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.unit.as_ref().is_some_and(Container::is_running)
+    }
+
+    fn is_managed(&self) -> bool {
+        self.spec.network_mode == "managed"
+    }
+
+    /// A process in the unit's own network namespace: its holder, or (should that have been killed) the unit itself.
+    fn process_of_namespace(&self) -> Option<u32> {
+        let living = [&self.holder, &self.unit].into_iter().flatten().find(|container| container.lives());
+        living.filter(|_| self.is_managed()).map(|container| container.pid)
+    }
+
+    pub(super) fn namespace(&self) -> Option<PathBuf> {
+        self.process_of_namespace().map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")))
+    }
+
+    /// What was read from the engine, corrected by what the kernel says while it does not answer.
+    pub(super) fn as_seen_without_engine(mut self) -> Record {
+        for role in [Role::Holder, Role::Unit] {
+            let container = self.container_mut(role);
+            *container = container.as_ref().map(Container::as_seen_without_engine);
+        }
+        self
+    }
+
+    /// As the plan sees it.
+    pub(super) fn observed(&self) -> Unit {
+        let unit = self.unit.as_ref();
+        let failed_ms = self.failure.as_ref().map_or(0, |failure| failure.at_ms);
+        Unit {
+            name: self.spec.name.clone(),
+            spec_revision: self.spec.spec_revision,
+            ip: self.spec.ip,
+            state: self.state(),
+            restarts: self.restarts,
+            started_ms: unit.map_or(0, |unit| unit.started_ms),
+            exited_ms: unit.map_or(0, |unit| unit.finished_ms).max(failed_ms),
+            can_start: unit.is_some() && (!self.is_managed() || self.process_of_namespace().is_some()),
+            plugged: self.process_of_namespace().is_some_and(|pid| is_plugged(pid, self.spec.ip)),
+            health: Health::default(),
+            image_health: unit.and_then(|unit| unit.health.clone()),
+        }
+    }
+
+    fn state(&self) -> UnitState {
+        let pid = self.unit.as_ref().map_or(0, |unit| unit.pid);
+        match (self.work.as_ref().map(|work| work.kind), self.unit.as_ref()) {
+            (Some(WorkKind::Removing), _) => UnitState::Stopping { pid },
+            (Some(WorkKind::Creating | WorkKind::Starting), _) => {
+                UnitState::Working { what: self.work.as_ref().map_or_else(String::new, |work| work.what.clone()) }
+            }
+            (Some(WorkKind::Stopping), Some(unit)) if unit.is_running() => UnitState::Stopping { pid },
+            (_, Some(unit)) if unit.is_running() => UnitState::Running { pid },
+            (_, unit) => self.not_running(unit),
+        }
+    }
+
+    fn not_running(&self, unit: Option<&Container>) -> UnitState {
+        let failed = |reason: &str| UnitState::Failed { reason: reason.to_owned() };
+        match (&self.failure, unit) {
+            (Some(failure), _) => failed(&failure.reason),
+            (None, None) => failed("its container is gone: somebody removed it"),
+            (None, Some(unit)) => match unit.phase {
+                Phase::Created if unit.error.is_empty() => UnitState::Created,
+                Phase::Created => failed(&unit.error),
+                Phase::Removing => failed("the engine is removing its container"),
+                Phase::Running | Phase::Exited => self.exited(unit),
+            },
+        }
+    }
+
+    fn exited(&self, unit: &Container) -> UnitState {
+        let cause = match self.killed_run_ms {
+            _ if unit.is_out_of_memory => Cause::OutOfMemory,
+            Some(run_ms) if run_ms == unit.started_ms => Cause::GraceOver,
+            _ => Cause::Own,
+        };
+        let lines = if unit.exit_code == 0 { Vec::new() } else { self.last_lines.clone() };
+        let reason = exit::reason(unit.exit_code, cause, lines.last().map(String::as_str));
+        UnitState::Exited { code: unit.exit_code, reason, lines }
+    }
+}

@@ -1,0 +1,193 @@
+//! Seeing what is: the engine's events as they happen, and all of its containers at every connection and now and then.
+//! Nothing is concluded from what was done.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::models::{ContainerSummaryStateEnum, EventMessage};
+use bollard::query_parameters::{EventsOptions, ListContainersOptions};
+use futures::StreamExt;
+use tokio::task::JoinSet;
+
+use super::container::{Container, Phase};
+use super::engine::EngineError;
+use super::record::WorkKind;
+use super::work::{Shared, backoff, now_ns};
+use super::{labels, logs};
+
+/// How often everything is listed: what no event told is seen then.
+const LIST_EVERY: Duration = Duration::from_secs(10);
+/// A list is read from the engine's memory; one that takes longer hangs.
+const LIST_LIMIT: Duration = Duration::from_secs(5);
+/// Containers looked at together.
+const LOOKS_AT_ONCE: usize = 8;
+/// How much of a log goes into the reason of an exit.
+const LAST_LINES: usize = 10;
+/// What problems with the engine are about.
+const ABOUT: &str = "container engine";
+
+/// Containers that are being looked at, and those that changed meanwhile.
+#[derive(Default)]
+pub(super) struct Looks(Mutex<(HashSet<String>, HashSet<String>)>);
+
+/// Sees for as long as the agent runs.
+pub(super) async fn watch(shared: Arc<Shared>) {
+    let mut tries = 0;
+    loop {
+        let error = match shared.engine.greet().await {
+            Ok(()) => {
+                tries = 0;
+                shared.problems.clear(ABOUT);
+                shared.follow().await
+            }
+            Err(error) => error,
+        };
+        shared.engine.lost(&error);
+        if shared.engine.is_expected() {
+            shared.problems.set(ABOUT, format!("{error}; its containers stay as they are"));
+        }
+        tokio::time::sleep(backoff(tries)).await;
+        tries += 1;
+    }
+}
+
+impl Shared {
+    /// Until the engine is lost.
+    async fn follow(self: &Arc<Self>) -> EngineError {
+        match self.follow_events().await {
+            Err(error) => error,
+            Ok(()) => EngineError::Silent(format!("{} ended", self.engine.name())),
+        }
+    }
+
+    async fn follow_events(self: &Arc<Self>) -> Result<(), EngineError> {
+        let mut filters = labels::filter(self.node_id);
+        filters.insert("type".into(), vec!["container".into()]);
+        // What happens between the list and the first event is told as well.
+        let since = format!("{}", now_ns() / 1_000_000_000);
+        let options = EventsOptions { since: Some(since), until: None, filters: Some(filters) };
+        let mut events = self.engine.client(LIST_LIMIT)?.events(Some(options));
+        self.list().await?;
+        let mut listing = tokio::time::interval(LIST_EVERY);
+        listing.reset();
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => self.happened(event),
+                    Some(Err(error)) => return Err(self.engine.error(error)),
+                    None => return Ok(()),
+                },
+                _ = listing.tick() => self.list().await?,
+            }
+        }
+    }
+
+    fn happened(self: &Arc<Self>, event: EventMessage) {
+        let Some(actor) = event.actor else { return };
+        let Some(id) = actor.id else { return };
+        let action = event.action.unwrap_or_default();
+        // Commands in containers come and go; they change nothing.
+        if action.starts_with("exec_") {
+            return;
+        }
+        if action == "destroy" {
+            return self.table.drop_containers(|container| container.id == id);
+        }
+        let at_ns = event.time_nano.and_then(|ns| u64::try_from(ns).ok()).unwrap_or(u64::MAX);
+        let is_known = self.table.all().iter().any(|record| {
+            let is_it = |container: &&Container| container.id == id;
+            let container = record.holder.iter().chain(&record.unit).find(is_it);
+            // Who creates or starts it looks at it in the end.
+            let is_worked_on = record.work.as_ref().is_some_and(|work| {
+                matches!(work.kind, WorkKind::Creating | WorkKind::Starting)
+                    && matches!(action.as_str(), "create" | "start" | "attach")
+            });
+            container.is_some_and(|container| container.asked_ns > at_ns || is_worked_on)
+                || (is_worked_on
+                    && actor.attributes.as_ref().is_some_and(|a| labels::unit(a) == Some(&record.spec.name)))
+        });
+        if !is_known {
+            self.look_soon(id);
+        }
+    }
+
+    /// In the background: an engine that hangs with one container still tells of others. Looks at the same container
+    /// do not overlap.
+    fn look_soon(self: &Arc<Self>, id: String) {
+        {
+            let mut looks = self.looks.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if !looks.0.insert(id.clone()) {
+                looks.1.insert(id);
+                return;
+            }
+        }
+        let shared = self.clone();
+        tokio::spawn(async move {
+            loop {
+                shared.look_closely(&id).await;
+                let mut looks = shared.looks.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if !looks.1.remove(&id) {
+                    looks.0.remove(&id);
+                    return;
+                }
+            }
+        });
+    }
+
+    /// With the last lines of one that ended badly. What could not be seen now is seen at the next list.
+    async fn look_closely(&self, id: &str) {
+        let Ok(Some(container)) = self.look(id).await else { return };
+        if container.phase != Phase::Exited || container.exit_code == 0 {
+            return;
+        }
+        let Some(name) = self.table.unit_of(id) else { return };
+        let lines = logs::last_lines(&self.engine, id, container.started_ms, LAST_LINES).await;
+        self.table.update(&name, |record| {
+            if record.unit.as_ref().is_some_and(|unit| unit.id == id && unit.started_ms == container.started_ms) {
+                record.last_lines = lines;
+            }
+        });
+    }
+
+    /// All there is; containers are looked at whose state is not what is known.
+    pub(super) async fn list(self: &Arc<Self>) -> Result<(), EngineError> {
+        let began_ns = now_ns();
+        let options =
+            ListContainersOptions { all: true, filters: Some(labels::filter(self.node_id)), ..Default::default() };
+        let listed =
+            self.engine.ask(LIST_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        let listed: Vec<(String, Option<ContainerSummaryStateEnum>)> =
+            listed.into_iter().filter_map(|summary| Some((summary.id?, summary.state))).collect();
+        let ids: HashSet<&String> = listed.iter().map(|(id, _)| id).collect();
+        self.table.drop_containers(|container| !ids.contains(&container.id) && container.asked_ns < began_ns);
+        let records = self.table.all();
+        let known = |id: &String| {
+            let mut containers = records.iter().flat_map(|record| record.holder.iter().chain(&record.unit));
+            containers.find(|container| container.id == *id)
+        };
+        let is_news = |(id, state): &&(String, Option<ContainerSummaryStateEnum>)| {
+            known(id).is_none_or(|container| !is_as_known(container, *state))
+        };
+        let mut looks = JoinSet::new();
+        for (id, _) in listed.iter().filter(is_news) {
+            if looks.len() >= LOOKS_AT_ONCE {
+                looks.join_next().await;
+            }
+            let (shared, id) = (self.clone(), id.clone());
+            looks.spawn(async move { shared.look_closely(&id).await });
+        }
+        while looks.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// Whether a list says what the last look said; a process that is another one since was started again unseen.
+fn is_as_known(container: &Container, state: Option<ContainerSummaryStateEnum>) -> bool {
+    match state {
+        Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED) => container.lives(),
+        Some(ContainerSummaryStateEnum::CREATED) => container.phase == Phase::Created,
+        Some(ContainerSummaryStateEnum::EXITED) => container.phase == Phase::Exited,
+        _ => container.phase == Phase::Removing,
+    }
+}

@@ -1,0 +1,188 @@
+//! Work on units: one task each, so that nothing waits for an engine that is slow or hangs.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use super::DockerOptions;
+use super::container::Container;
+use super::engine::{CHANGE_LIMIT, Engine, EngineError, LOOK_LIMIT};
+use super::kept::Kept;
+use super::pull::Pulls;
+use super::record::{Failure, WorkKind};
+use super::table::Table;
+use super::watch::Looks;
+use crate::action::UnitSpec;
+use crate::problems::Problems;
+use crate::runtime::process::hold::now_ms;
+
+/// Containers the engine creates, starts or removes for us at the same time: with more it only switches between them.
+const AT_ONCE: usize = 8;
+
+/// See [`AT_ONCE`].
+pub(super) struct Places(pub(super) Semaphore);
+
+impl Default for Places {
+    fn default() -> Places {
+        Places(Semaphore::new(AT_ONCE))
+    }
+}
+
+/// What the work on units shares.
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) node_id: u16,
+    /// This host's name, for people.
+    pub(super) host: String,
+    pub(super) table: Table,
+    pub(super) problems: Problems,
+    pub(super) pulls: Pulls,
+    pub(super) looks: Looks,
+    pub(super) kept: Kept,
+    pub(super) places: Places,
+    /// Of the work on each unit, by its name.
+    tasks: Mutex<HashMap<String, AbortHandle>>,
+}
+
+/// Why work on a unit did not succeed, in words.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) words: String,
+    /// The engine did not answer.
+    pub(super) is_silence: bool,
+}
+
+impl From<EngineError> for Trouble {
+    fn from(error: EngineError) -> Trouble {
+        Trouble { is_silence: !matches!(error, EngineError::Refused { .. }), words: error.to_string() }
+    }
+}
+
+impl Trouble {
+    pub(super) fn new(words: impl Into<String>) -> Trouble {
+        Trouble { words: words.into(), is_silence: false }
+    }
+
+    /// With what was attempted.
+    pub(super) fn of(attempt: impl std::fmt::Display) -> impl FnOnce(EngineError) -> Trouble {
+        move |error| {
+            let trouble = Trouble::from(error);
+            Trouble { words: format!("{attempt}: {}", trouble.words), ..trouble }
+        }
+    }
+}
+
+/// The work a task does: on which unit, and its number.
+#[derive(Clone)]
+pub(super) struct Job {
+    pub(super) shared: Arc<Shared>,
+    pub(super) spec: Arc<UnitSpec>,
+    number: u64,
+}
+
+impl Shared {
+    pub(super) fn new(options: DockerOptions, table: Table, kept: Kept) -> Shared {
+        let DockerOptions { engine, node_id, host, problems } = options;
+        let (pulls, looks, places, tasks) = Default::default();
+        Shared { engine, node_id, host, problems, table, kept, pulls, looks, places, tasks }
+    }
+
+    /// Begins work on a unit in place of what was being done with it; returns at once.
+    pub(super) fn begin<F>(self: &Arc<Self>, spec: &Arc<UnitSpec>, kind: WorkKind, work: impl FnOnce(Job) -> F)
+    where
+        F: Future<Output = Result<(), Trouble>> + Send + 'static,
+    {
+        let what = match kind {
+            WorkKind::Creating => "creating its container",
+            WorkKind::Starting => "starting",
+            WorkKind::Stopping => "stopping",
+            WorkKind::Removing => "removing its container",
+        };
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = tasks.remove(&spec.name) {
+            task.abort();
+        }
+        let job = Job { shared: self.clone(), spec: spec.clone(), number: self.table.begin(spec, kind, what) };
+        let (name, work) = (spec.name.clone(), work(job.clone()));
+        let task = tokio::spawn(async move {
+            let failure = work.await.err().map(|trouble| Failure { reason: trouble.words, at_ms: now_ms() });
+            job.shared.table.finish(&job.spec.name, job.number, failure);
+        });
+        tasks.retain(|_, task| !task.is_finished());
+        tasks.insert(name, task.abort_handle());
+    }
+
+    /// Asks for a change.
+    pub(super) async fn change<T, F>(&self, question: impl FnOnce(bollard::Docker) -> F) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, bollard::errors::Error>>,
+    {
+        self.engine.ask(CHANGE_LIMIT, question).await
+    }
+
+    /// What the engine says of a container, by id or name; None = there is none, or it is not ours. The table learns it.
+    pub(super) async fn look(&self, id: &str) -> Result<Option<Container>, EngineError> {
+        let asked_ns = now_ns();
+        let told = self.engine.ask(LOOK_LIMIT, |docker| async move { docker.inspect_container(id, None).await }).await;
+        match told {
+            Ok(told) => Ok(Container::read(told, self.node_id, asked_ns).map(|(role, spec, container)| {
+                self.table.put(role, spec, container.clone());
+                container
+            })),
+            Err(error) if error.is_missing() => {
+                self.table.drop_containers(|container| container.id == id);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Job {
+    pub(super) fn say(&self, what: impl Into<String>) {
+        self.shared.table.say(&self.spec.name, self.number, what.into());
+    }
+
+    /// Does it when the engine is there; again if that went away meanwhile.
+    pub(super) async fn when_there<F>(&self, attempt: impl Fn(Job) -> F) -> Result<(), Trouble>
+    where
+        F: Future<Output = Result<(), Trouble>>,
+    {
+        loop {
+            self.engine_is_there().await;
+            match attempt(self.clone()).await {
+                Err(trouble) if trouble.is_silence && !self.shared.engine.state().borrow().is_there() => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn engine_is_there(&self) {
+        let mut state = self.shared.engine.state();
+        loop {
+            let problem = state.borrow_and_update().problem.clone();
+            match problem {
+                None => return,
+                Some(problem) => self.say(format!("waiting for the engine: {problem}")),
+            }
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A wait that doubles with every try in a row.
+pub(super) fn backoff(tries: u32) -> Duration {
+    Duration::from_millis(500 << tries.min(5)).min(Duration::from_secs(10))
+}
+
+/// Unix nanoseconds, as the engine's events are dated.
+pub(super) fn now_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos().try_into().unwrap_or(u64::MAX))
+}
