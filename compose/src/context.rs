@@ -21,6 +21,8 @@ pub(crate) struct Context<'a> {
     pub bytes_left: usize,
     /// Ports the stack may still name.
     pub ports_left: usize,
+    /// Services none of whose profiles is active.
+    pub left_out: BTreeSet<String>,
     /// Targets of the mounts of the service that is being read, with the lines they are at.
     pub mounted: HashMap<String, u32>,
     pub references: References,
@@ -33,6 +35,7 @@ pub(crate) struct References {
     pub networks: Vec<(String, Place)>,
     pub links: Vec<Link>,
     pub volumes: Vec<VolumeUse>,
+    pub taken: Vec<Taken>,
     pub depends_on: Vec<Dependency>,
     pub published: Vec<Published>,
     pub targets: Vec<Target>,
@@ -56,6 +59,14 @@ pub(crate) struct Target {
 pub(crate) struct Link {
     pub service: String,
     pub alias: String,
+    pub place: Place,
+}
+
+/// A service mounts what another one does.
+pub(crate) struct Taken {
+    pub from: String,
+    pub to: String,
+    pub is_read_only: bool,
     pub place: Place,
 }
 
@@ -92,6 +103,7 @@ impl<'a> Context<'a> {
             report: Report::default(),
             bytes_left: EXPANDED_MAX_BYTES,
             ports_left: PORTS_MAX,
+            left_out: BTreeSet::new(),
             mounted: HashMap::new(),
             references: References::default(),
         }

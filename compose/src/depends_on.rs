@@ -1,6 +1,6 @@
 //! `depends_on`: what a service waits for, and circles of waiting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use remuda_api::spec::{DependsOn, ServiceSpec, StackSpec};
 
@@ -65,11 +65,21 @@ fn add(
 }
 
 /// Says that `dependency` leads nowhere.
-pub(crate) fn report_unknown(dependency: &Dependency, spec: &StackSpec, report: &mut Report) {
+pub(crate) fn report_unknown(
+    dependency: &Dependency,
+    spec: &StackSpec,
+    left_out: &BTreeSet<String>,
+    report: &mut Report,
+) {
     let name = shown(&dependency.to);
     if !dependency.is_required {
         let message = format!("service {name} is not in this file and not required: not waited for");
         return report.notice(dependency.place.clone(), message);
+    }
+    if left_out.contains(&dependency.to) {
+        let message =
+            format!("service {name} is left out, as none of its `profiles` is active: name one in COMPOSE_PROFILES");
+        return report.problem(dependency.place.clone(), message);
     }
     let advice = match keys::nearest(&dependency.to, spec.services.keys().map(String::as_str)) {
         Some(near) => format!("did you mean {}?", shown(near)),

@@ -88,7 +88,7 @@ pub(crate) fn not_yet(place: Place, what: &str, meaning: &str, report: &mut Repo
 }
 
 /// Reports unknown keys below a key that is left for later.
-fn check_inner(field: &Field, inner: Inner, report: &mut Report) {
+pub(crate) fn check_inner(field: &Field, inner: Inner, report: &mut Report) {
     match (inner, &field.node.value) {
         (Inner::Map(table), Value::Map(_)) => check_table(field, table, report),
         (Inner::List(table), Value::List(_)) => {

@@ -39,6 +39,7 @@ mod parse;
 mod path;
 mod ports;
 mod problem;
+mod profiles;
 mod quantity;
 mod rancher;
 mod report;
@@ -49,7 +50,10 @@ mod sources;
 mod stack;
 mod value;
 mod volumes;
+mod volumes_from;
 
+#[cfg(test)]
+mod docs_test;
 #[cfg(test)]
 mod schema_test;
 

@@ -13,7 +13,7 @@ use crate::report::Report;
 use crate::value::Value;
 use crate::{
     command, depends_on, deploy, engine, env_file, environment, extension, health_command, keys, links, networks, path,
-    ports, quantity, resources, signal, volumes,
+    ports, quantity, resources, signal, volumes, volumes_from,
 };
 
 /// Longest image reference, bytes (a registry's name, path, tag and digest fit).
@@ -86,6 +86,7 @@ fn read_key(entry: &Field, name: &str, service: &mut ServiceSpec, context: &mut 
         "hostname" => service.hostname = read_hostname(entry, report),
         "healthcheck" => service.healthcheck = health_command::read(entry, &mut service.engine, report),
         "links" => links::read(entry, context),
+        "volumes_from" => volumes_from::read(entry, name, context),
         "external_links" => links::read_external(entry, report),
         "expose" => links::read_expose(entry, report),
         _ => engine::read(entry, &mut service.engine, context),

@@ -12,7 +12,7 @@ use crate::limits::FILE_MAX_BYTES;
 use crate::problem::shown;
 use crate::report::Place;
 use crate::value::{Node, Span};
-use crate::{SourceFile, depends_on, keys, networks, parse, rancher, service, volumes};
+use crate::{SourceFile, depends_on, keys, links, networks, parse, profiles, rancher, service, volumes, volumes_from};
 
 /// The stack the files describe; what is wrong goes to the report, and the result then means nothing.
 pub(crate) fn read(context: &mut Context) -> StackSpec {
@@ -73,16 +73,21 @@ fn read_root(root: &Node, rancher: Option<&Node>, spec: &mut StackSpec, context:
         }
     }
     if spec.services.is_empty() && !known_before && !context.report.has_problems() {
-        let message = "no services: expected `services:` with at least one service, such as `web: {image: nginx}`";
+        let message = match context.left_out.is_empty() {
+            true => "no services: expected `services:` with at least one service, such as `web: {image: nginx}`",
+            false => "no services: all have `profiles`, and none is active: name one in COMPOSE_PROFILES",
+        };
         root.problem(message, &mut context.report);
     }
     if !spec.services.is_empty() {
-        rancher::check_names(&overlays, spec.services.keys().map(String::as_str), &mut context.report);
+        let names = spec.services.keys().chain(&context.left_out).map(String::as_str);
+        rancher::check_names(&overlays, names, &mut context.report);
     }
     rancher::balancer::check_targets(spec, context);
     check_networks(spec, context);
     volumes::check_uses(spec, format, context);
-    check_links(spec, context);
+    links::check(spec, context);
+    volumes_from::resolve(spec, context);
     check_published(context);
     check_dependencies(spec, context);
     rancher::alias::resolve(spec, context);
@@ -111,6 +116,9 @@ fn read_services(
             );
             entry.problem_at_key(message, &mut context.report);
         }
+        if format == Format::Sections && !profiles::is_active(&entry, context) {
+            continue;
+        }
         let overlay = overlays.get(name);
         let merged = rancher::merge(&entry, overlay, format, &mut context.report);
         let mut service = service::read(&entry.over(&merged.read), format, context);
@@ -130,30 +138,6 @@ fn check_networks(spec: &StackSpec, context: &mut Context) {
             None => "add it under the top-level `networks:`".to_owned(),
         };
         context.report.problem(place, format!("unknown network {}: {advice}", shown(&name)));
-    }
-}
-
-/// Services that links lead to exist. Under its own name each is found anyway.
-fn check_links(spec: &StackSpec, context: &mut Context) {
-    for link in std::mem::take(&mut context.references.links) {
-        if context.report.is_full() {
-            continue;
-        }
-        if !spec.services.contains_key(&link.service) {
-            let advice = match keys::nearest(&link.service, spec.services.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean {}?", shown(near)),
-                None => "add it, or remove the link".to_owned(),
-            };
-            context.report.problem(link.place, format!("unknown service {}: {advice}", shown(&link.service)));
-        } else if link.alias != link.service {
-            let message = format!(
-                "the alias of a link is understood, not acted on yet: {} does not lead to {}; use the service's own name, \
-                 or `aliases` under its `networks`",
-                shown(&link.alias),
-                shown(&link.service)
-            );
-            context.report.notice(link.place, message);
-        }
     }
 }
 
@@ -187,7 +171,7 @@ fn check_dependencies(spec: &mut StackSpec, context: &mut Context) {
         if spec.services.contains_key(&dependency.to) {
             edges.entry(&dependency.from).or_default().push(dependency);
         } else if !context.report.is_full() {
-            depends_on::report_unknown(dependency, spec, &mut context.report);
+            depends_on::report_unknown(dependency, spec, &context.left_out, &mut context.report);
         }
     }
     for (dependency, circle) in depends_on::circles(&edges) {

@@ -1,10 +1,10 @@
-//! Real files: those beside the checkout at `../shared/corpus`, and samples in the manner of awesome-compose.
+//! Real files: those beside the checkout at `../shared/corpus`, and the project's own examples.
 
 mod common;
 
 use std::path::PathBuf;
 
-use common::{STACK, loaded};
+use common::STACK;
 use remuda_api::spec::ServiceMode;
 use remuda_compose::{Loaded, SourceFile, Sources, load};
 
@@ -55,132 +55,6 @@ fn the_rancher_demo_loads() {
     assert_eq!((web.stdin_open, web.tty, web.pull.as_str()), (true, true, "always"));
     let said: Vec<_> = loaded.notices.iter().filter(|notice| !notice.field.contains("io.rancher")).collect();
     assert!(said.is_empty(), "{said:#?}");
-}
-
-#[test]
-fn a_web_application_with_cache_and_database_loads() {
-    let loaded = loaded(
-        r#"
-services:
-  frontend:
-    build:
-      context: frontend
-      target: development
-    image: registry.example.com:5000/team/frontend@sha256:0123456789abcdef
-    stdin_open: true
-    ports:
-      - 3000:3000
-    volumes:
-      - ./frontend:/code
-      - type: bind
-        source: ./conf
-        target: /conf
-        read_only: true
-    depends_on:
-      - backend
-    restart: always
-  backend:
-    image: backend
-    environment:
-      - DATABASE_DB=example
-      - DATABASE_HOST=db
-      - NODE_ENV=development
-    env_file: [{path: other.env, required: false}]
-    expose: ["80"]
-    networks: [public, private]
-    secrets: [db-password]
-    depends_on:
-      db:
-        condition: service_healthy
-        restart: true
-  db:
-    image: mariadb:10.6.4-focal
-    command: '--default-authentication-plugin=mysql_native_password'
-    restart: always
-    healthcheck:
-      test: ['CMD-SHELL', 'mysqladmin ping -h 127.0.0.1 --password="$$(cat /run/secrets/db-password)" --silent']
-      interval: 3s
-      retries: 5
-      start_period: 30s
-    secrets: [db-password]
-    volumes:
-      - db-data:/var/lib/mysql
-    networks: [private]
-    ulimits: {nofile: {soft: 1024, hard: 2048}}
-    logging: {driver: json-file, options: {max-size: 10m}}
-networks:
-  public:
-  private:
-    driver: overlay
-    ipam:
-      config: [{subnet: 10.1.0.0/16}]
-volumes:
-  db-data:
-secrets:
-  db-password:
-    file: db/password.txt
-"#,
-    );
-    assert_eq!(loaded.spec.services.len(), 3);
-    let db = &loaded.spec.services["db"];
-    assert_eq!(db.command.as_deref(), Some(&["--default-authentication-plugin=mysql_native_password".to_owned()][..]));
-    assert_eq!(loaded.spec.services["frontend"].ports[0].target, 3000);
-}
-
-#[test]
-fn a_voting_application_of_compose_3_with_update_rules_loads() {
-    let loaded = loaded(
-        "version: \"3\"
-services:
-  redis:
-    image: redis:alpine
-    networks:
-      - frontend
-    deploy:
-      replicas: 1
-      update_config: {parallelism: 2, delay: 10s}
-      restart_policy: {condition: on-failure}
-  vote:
-    image: dockersamples/examplevotingapp_vote:before
-    ports:
-      - 5000:80
-    networks:
-      - frontend
-    depends_on:
-      - redis
-    deploy:
-      replicas: 2
-      update_config: {parallelism: 2}
-      labels: [APP=VOTING]
-      placement:
-        preferences: [{spread: node.labels.zone}]
-networks:
-  frontend:
-",
-    );
-    let keys: Vec<_> = loaded.notices.iter().filter_map(|notice| notice.message.split('`').nth(1)).collect();
-    assert_eq!(keys, ["update_config", "labels", "preferences"]);
-}
-
-#[test]
-fn a_compose_2_file_with_service_level_resources_loads() {
-    let loaded = loaded(
-        "version: '2.4'
-services:
-  web:
-    image: nginx
-    mem_limit: 64m
-    cpus: 0.5
-    links: [db:database]
-    volumes_from: [db]
-    scale: 2
-  db:
-    image: redis
-",
-    );
-    assert_eq!(loaded.spec.services["web"].mode, ServiceMode::Replicated { replicas: Some(2) });
-    let keys: Vec<_> = loaded.notices.iter().filter_map(|notice| notice.message.split('`').nth(1)).collect();
-    assert_eq!(keys, ["database", "volumes_from"]);
 }
 
 #[test]

@@ -63,7 +63,8 @@ pub(crate) fn resolve(spec: &mut StackSpec, context: &mut Context) {
     }
 }
 
-fn add(name: &str, service: &mut ServiceSpec) {
+/// Gives `service` one more name on each of its networks.
+pub(crate) fn add(name: &str, service: &mut ServiceSpec) {
     if service.networks.is_empty() {
         service.networks.insert("default".to_owned(), Default::default());
     }

@@ -9,10 +9,11 @@ use remuda_compose::{Loaded, Problem, SourceFile, Sources, load};
 pub const STACK: &str = "shop";
 
 pub fn try_load(text: &str) -> Result<Loaded, Vec<Problem>> {
-    let env = [("TAG", "1.27"), ("PORT", "8080"), ("SECRET", "s3cret"), ("EMPTY", "")];
+    let env = [("TAG", "1.27"), ("PORT", "8080"), ("SECRET", "s3cret"), ("EMPTY", ""), ("HOME", "/home/me")];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let file = SourceFile { path: "compose.yml".to_owned(), text: text.to_owned() };
-    load(&Sources::new(&[file], &BTreeMap::from(env), STACK))
+    let env = BTreeMap::from(env);
+    load(&Sources { directory: "/srv/app", ..Sources::new(&[file], &env, STACK) })
 }
 
 pub fn loaded(text: &str) -> Loaded {
