@@ -209,7 +209,7 @@ impl Reconciler {
         let desired = whole.without(&unlisted, &units);
         let observed = self.observe(&whole, units, &unlisted).await?;
         let now_ms = now_ms();
-        self.history.note(&observed.units, now_ms);
+        self.history.note(&whole.units, &observed.units, now_ms);
         self.history.note_drains(&whole.units, &observed.units, self.began.elapsed().as_millis() as u64);
         let plan = plan(&desired, &observed, &self.history, self.current.synced, now_ms);
         self.failures.keep_planned(&plan.actions, &self.parts.problems);

@@ -24,11 +24,34 @@ pub fn statuses(
     let surplus = units.iter().filter(|(name, _)| !desired.units.contains_key(*name));
     let all = wanted.chain(surplus.map(|(name, unit)| (name, None, Some(unit))));
     let one = |(name, wanted, unit): (&String, Option<&DesiredUnit>, Option<&Unit>)| {
-        status(name, wanted, unit, failing.get(name), history.wait_ms(name))
+        status(name, wanted, unit, failing.get(name), Next::of(name, wanted, history))
     };
     let mut all: Vec<_> = all.map(one).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
+}
+
+/// What follows the end of a unit that may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Start {
+        wait_ms: u64,
+    },
+    /// It was started again this often, in vain.
+    Never {
+        attempts: u32,
+    },
+}
+
+impl Next {
+    fn of(name: &str, wanted: Option<&DesiredUnit>, history: &History) -> Next {
+        let limits = wanted.map(|wanted| wanted.limits).unwrap_or_default();
+        let attempts = history.given_up_after(name, &limits);
+        attempts.map_or_else(
+            || Next::Start { wait_ms: history.wait_ms(name, &limits) },
+            |attempts| Next::Never { attempts },
+        )
+    }
 }
 
 fn status(
@@ -36,9 +59,9 @@ fn status(
     desired: Option<&DesiredUnit>,
     unit: Option<&Unit>,
     failing: Option<&String>,
-    wait_ms: u64,
+    next: Next,
 ) -> ContainerStatus {
-    let (state, reason) = match (state(desired, unit, wait_ms), failing) {
+    let (state, reason) = match (state(desired, unit, next), failing) {
         (("pending" | "starting", _), Some(failing)) => ("failed", failing.clone()),
         ((state, reason), Some(failing)) if reason.is_empty() => (state, failing.clone()),
         (told, _) => told,
@@ -71,7 +94,7 @@ fn status(
     }
 }
 
-fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>, wait_ms: u64) -> (&'static str, String) {
+fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>, next: Next) -> (&'static str, String) {
     let is_wanted = desired.is_some_and(|desired| !desired.stop);
     let Some(unit) = unit else {
         return (if is_wanted { "pending" } else { "stopped" }, String::new());
@@ -90,20 +113,25 @@ fn state(desired: Option<&DesiredUnit>, unit: Option<&Unit>, wait_ms: u64) -> (&
         UnitState::Exited { code: 0, .. } if desired.is_some_and(|d| !comes_back(d.restart, 0)) => {
             ("complete", String::new())
         }
+        UnitState::Exited { code: 0, .. } if matches!(next, Next::Never { .. }) => ("complete", String::new()),
         UnitState::Exited { code, reason, lines } => {
             let why = if reason.is_empty() { format!("exited with code {code}") } else { reason.clone() };
-            ("failed", failure(why, lines, wait_ms))
+            ("failed", failure(why, lines, next))
         }
-        UnitState::Failed { reason } => ("failed", failure(reason.clone(), &[], wait_ms)),
+        UnitState::Failed { reason } => ("failed", failure(reason.clone(), &[], next)),
     }
 }
 
 /// Why a unit does not run, when it is started next, and below that its last words, as many as fit.
-fn failure(why: String, lines: &[String], wait_ms: u64) -> String {
-    let mut text = why;
-    if wait_ms > 0 {
-        text.push_str(&format!(" (next start after {}.{} s)", wait_ms / 1000, wait_ms % 1000 / 100));
-    }
+fn failure(why: String, lines: &[String], next: Next) -> String {
+    let mut text = match next {
+        Next::Never { attempts: 1 } => format!("gave up after 1 attempt: {why}"),
+        Next::Never { attempts } => format!("gave up after {attempts} attempts: {why}"),
+        Next::Start { wait_ms: 0 } => why,
+        Next::Start { wait_ms } => {
+            format!("{why} (next start after {}.{} s)", wait_ms / 1000, wait_ms % 1000 / 100)
+        }
+    };
     let mut room_bytes = REASON_MAX_BYTES.saturating_sub(text.len() + LAST_LINES.len());
     let fits = |line: &&String| {
         let fits = line.len() < room_bytes;
@@ -183,9 +211,9 @@ mod tests {
         };
         let assignment = crate::desired::tests::two_hosts();
         let mut wanted = crate::desired::desired(&assignment, &[]).expect("valid").units["shop-web-1"].clone();
-        assert_eq!(state(Some(&wanted), Some(&unit), 0).0, "failed");
+        assert_eq!(state(Some(&wanted), Some(&unit), Next::Start { wait_ms: 0 }).0, "failed");
         wanted.restart = crate::desired::Restart::OnFailure;
-        assert_eq!(state(Some(&wanted), Some(&unit), 0).0, "complete");
+        assert_eq!(state(Some(&wanted), Some(&unit), Next::Start { wait_ms: 0 }).0, "complete");
     }
 
     #[test]
@@ -221,13 +249,15 @@ mod tests {
     #[test]
     fn a_crash_loop_says_why_when_it_goes_on_and_the_last_lines_that_fit() {
         let lines: Vec<String> = (1..=3).map(|n| format!("attempt {n}")).collect();
-        let text = failure("exited with code 3: attempt 3".into(), &lines, 6_400);
+        let text = failure("exited with code 3: attempt 3".into(), &lines, Next::Start { wait_ms: 6_400 });
         let expected =
             "exited with code 3: attempt 3 (next start after 6.4 s)\nlast lines:\nattempt 1\nattempt 2\nattempt 3";
         assert_eq!(text, expected);
-        assert_eq!(failure("killed by SIGSEGV".into(), &[], 0), "killed by SIGSEGV");
+        let text = failure("exited with code 3".into(), &[], Next::Never { attempts: 3 });
+        assert_eq!(text, "gave up after 3 attempts: exited with code 3");
+        assert_eq!(failure("killed by SIGSEGV".into(), &[], Next::Start { wait_ms: 0 }), "killed by SIGSEGV");
         let long: Vec<String> = (0..10).map(|n| format!("{n}{}", "ä".repeat(99))).collect();
-        let text = failure("exited with code 3".into(), &long, 100);
+        let text = failure("exited with code 3".into(), &long, Next::Start { wait_ms: 100 });
         assert!(text.len() <= REASON_MAX_BYTES && text.ends_with(&long[9]) && !text.contains(&long[4]), "{text}");
         assert!(text.contains(&long[6]), "four of 199 bytes fit");
     }

@@ -14,6 +14,7 @@ use std::net::Ipv4Addr;
 use ipnetwork::Ipv4Network;
 use remuda_api::assignment::Assignment;
 use remuda_api::health::HealthCommand;
+use remuda_api::spec::RestartLimits;
 
 use crate::action::{Backend, Frontend, FrontendKey, HostConfig, Node, Plug, Route, UnitSpec};
 use crate::observed::{Unit, UnitState, Verdict};
@@ -51,6 +52,7 @@ pub struct DesiredUnit {
     /// With `stop`: how long flows it has may go on before.
     pub drain_ms: u64,
     pub restart: Restart,
+    pub limits: RestartLimits,
     /// Run inside it; until it passes, the unit takes no new flows.
     pub health_command: Option<HealthCommand>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use remuda_api::assignment::{Assignment, Container};
 use remuda_api::names::ZONE;
+use remuda_api::spec::RestartLimits;
 
 use super::check::{Checker, Record};
 use super::checks;
@@ -45,6 +46,11 @@ fn unit(container: &Container, environment: &str, host: &HostConfig, at: &mut Re
         grace_ms: container.stop_grace_ms,
         drain_ms: container.drain_ms,
         restart: at.word("restart", or_else(&container.restart, "always").as_str(), &restarts, Restart::Always),
+        limits: RestartLimits {
+            delay_ms: container.restart_delay_ms,
+            max_attempts: container.restart_max_attempts,
+            window_ms: container.restart_window_ms,
+        },
         health_command: container.health_command.clone(),
         spec: UnitSpec {
             name: container.name.clone(),

@@ -247,7 +247,7 @@ fn a_unit_that_ended_is_started_again_when_its_wait_is_over() {
     for end in 1..=3 {
         let unit = observed.units.get_mut(WEB).expect("it exists");
         (unit.state, unit.exited_ms) = (UnitState::Exited { code: 1, reason: "".into(), lines: vec![] }, NOW_MS + end);
-        history.note(&observed.units, NOW_MS);
+        history.note(&desired.units, &observed.units, NOW_MS);
     }
     let early = plan(&desired, &observed, &history, true, NOW_MS + 3);
     assert_eq!((early.actions.len(), early.again_ms), (0, Some(NOW_MS + 3 + 200)));

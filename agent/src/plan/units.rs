@@ -5,7 +5,7 @@ use crate::desired::{Desired, DesiredUnit, Restart};
 use crate::observed::{Observed, Plugged, Unit, UnitState};
 
 use super::drain::{Drain, drain, drains};
-use super::restart::{History, is_due};
+use super::restart::History;
 
 /// What a unit that nobody asks for any more is stopped with: its own wishes are gone with its record.
 const SURPLUS_SIGNAL: &str = "SIGTERM";
@@ -70,8 +70,8 @@ pub(super) fn plan(
 
 fn step(unit: &DesiredUnit, held: Option<&Unit>, observed: &Observed, history: &History, now_ms: u64) -> Step {
     let name = &unit.spec.name;
-    let due_ms = history.due_ms(name);
-    let when_due = |step: Step| if is_due(due_ms, now_ms) { step } else { Step::WaitUntil(due_ms) };
+    let when_due = |step: Step| history.waits_until_ms(name, &unit.limits, now_ms).map_or(step, Step::WaitUntil);
+    let is_given_up = history.given_up_after(name, &unit.limits).is_some();
     let Some(held) = held else {
         return if unit.stop { Step::Nothing } else { when_due(Step::Create) };
     };
@@ -89,6 +89,7 @@ fn step(unit: &DesiredUnit, held: Option<&Unit>, observed: &Observed, history: &
         // What is still being made is given up.
         _ if is_outdated || unit.stop => Step::Remove,
         UnitState::Working { .. } => Step::Nothing,
+        UnitState::Exited { .. } | UnitState::Failed { .. } if is_given_up => Step::Nothing,
         state if is_to_start(unit, held, state) => when_due(if held.can_start { Step::Start } else { Step::Create }),
         UnitState::Created | UnitState::Exited { .. } | UnitState::Failed { .. } => Step::Nothing,
     }
