@@ -7,8 +7,9 @@ use crate::plain::plain;
 
 /// Key of map FRONTENDS4.
 ///
-/// A VIP answers on any port: `addr_be` = VIP, `port_be` and `proto` 0. A published port answers on
-/// every host and external address: `addr_be` 0, port and protocol given.
+/// A VIP answers on any port: `addr_be` = VIP, `port_be` and `proto` 0. A port of a VIP that leads elsewhere has all
+/// three; the VIP's own entry then says [`FRONTEND_BY_PORT`]. A published port answers on every host and external
+/// address: `addr_be` 0, port and protocol given.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FrontendKey<A = u32> {
@@ -24,6 +25,10 @@ impl FrontendKey {
     #[inline(always)]
     pub const fn vip(vni: u32, vip_be: u32) -> Self {
         FrontendKey { vni, addr_be: vip_be, port_be: 0, proto: 0, pad: 0 }
+    }
+    #[inline(always)]
+    pub const fn vip_port(vni: u32, vip_be: u32, port_be: u16, proto: u8) -> Self {
+        FrontendKey { vni, addr_be: vip_be, port_be, proto, pad: 0 }
     }
     #[inline(always)]
     pub const fn published(vni: u32, port_be: u16, proto: u8) -> Self {
@@ -47,9 +52,14 @@ pub struct Frontend {
     /// The port backends listen on; 0 = the backend's own, or if that is 0 too, the dialled one. Always
     /// set for a published port: a backend's host is told the endpoint, not the backend.
     pub target_port_be: u16,
+    /// [`FRONTEND_BY_PORT`].
     pub flags: u16,
 }
 plain!(Frontend = 28 / 4);
+
+/// Of a VIP: the dialled port may have an entry of its own, which then counts; this one is for all other ports. Without
+/// it nobody looks a second time.
+pub const FRONTEND_BY_PORT: u16 = 1;
 
 /// Value of map BACKENDS, indexed by backend id; id 0 is "none" and never written. Written by the agent.
 #[repr(C)]

@@ -35,4 +35,7 @@ pub mod tunnel;
 
 /// The version of everything in this crate. Raised when a layout, a number or a meaning changes;
 /// pinned maps of another version are migrated or refused, never reinterpreted.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
+/// The oldest version whose maps are taken over as they are. 2 added what 1 never wrote:
+/// [`frontend::FRONTEND_BY_PORT`] and the entries it announces.
+pub const ABI_OLDEST: u32 = 1;

@@ -207,6 +207,8 @@ pub struct Backend {
 /// What clients dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrontendKey {
+    /// One port of a VIP, which leads elsewhere than its others.
+    VipPort { ip: Ipv4Addr, protocol: u8, port: u16 },
     /// Every port of a VIP, both protocols; the backend sees the port dialled.
     Vip(Ipv4Addr),
     /// A port on every host's addresses.
@@ -215,10 +217,19 @@ pub enum FrontendKey {
     HostPort { protocol: u8, port: u16 },
 }
 
+impl FrontendKey {
+    /// Dialled from inside alone: connections stay with the backend they were made to, so nothing is remembered.
+    pub(crate) fn is_inside(self) -> bool {
+        matches!(self, Self::Vip(_) | Self::VipPort { .. })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frontend {
     pub key: FrontendKey,
-    /// Unique in the fleet.
+    /// Of a VIP: ports of it are frontends of their own, which go first.
+    pub by_port: bool,
+    /// Unique in the fleet; ports of a VIP have their VIP's.
     pub id: u32,
     /// 0 = the port dialled.
     pub target_port: u16,
@@ -288,6 +299,7 @@ impl fmt::Display for FrontendKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vip(ip) => write!(f, "{ip}"),
+            Self::VipPort { ip, protocol, port } => write!(f, "{ip}:{port}/{}", protocol_name(*protocol)),
             Self::Published { protocol, port } => write!(f, "published {}/{port}", protocol_name(*protocol)),
             Self::HostPort { protocol, port } => write!(f, "host port {}/{port}", protocol_name(*protocol)),
         }

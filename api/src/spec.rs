@@ -109,6 +109,13 @@ pub struct ServiceSpec {
     pub upgrade_strategy: Option<UpgradeStrategy>,
 }
 
+impl ServiceSpec {
+    /// Containers of its own do its work; false for a balancer and for what lies outside of the fleet.
+    pub fn has_containers(&self) -> bool {
+        self.balancer.is_none() && self.external.is_none()
+    }
+}
+
 impl Default for ServiceSpec {
     fn default() -> Self {
         Self {

@@ -7,7 +7,7 @@ use crate::{
 };
 use remuda_abi::{
     counter::DropReason,
-    frontend::{Backend, Frontend, FrontendKey, RingSlot, ring_slot},
+    frontend::{Backend, FRONTEND_BY_PORT, Frontend, FrontendKey, RingSlot, ring_slot},
     host::Host,
     route::{Route, RouteKind},
 };
@@ -27,6 +27,16 @@ pub fn published_here<T: Tables>(t: &T, host: &Host, flow: &Flow<V4>, dst: Optio
 #[inline(always)]
 pub fn published_source<T: Tables>(t: &T, host: &Host, flow: &Flow<V4>, src: Option<Route>) -> Option<Frontend> {
     published_at(t, host.vni, flow.ip.proto, flow.src_port_be(), is_own_address(host, src))
+}
+
+/// The frontend of a VIP: one look-up, and a second one for those whose ports lead to different places.
+#[inline(always)]
+pub fn vip<T: Tables>(t: &T, vni: u32, vip_be: u32, port_be: u16, proto: u8) -> Option<Frontend> {
+    let any = Addresses::<V4>::frontend(t, &FrontendKey::vip(vni, vip_be))?;
+    if any.flags & FRONTEND_BY_PORT == 0 {
+        return Some(any);
+    }
+    Some(Addresses::<V4>::frontend(t, &FrontendKey::vip_port(vni, vip_be, port_be, proto)).unwrap_or(any))
 }
 
 /// The bitmap first: it is the cheapest no.

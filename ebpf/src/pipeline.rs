@@ -21,7 +21,7 @@ use remuda_abi::{
     counter::{Counter, DropReason},
     endpoint::{ENDPOINT_HOST, Endpoint, Local},
     flow::Conntrack,
-    frontend::{Frontend, FrontendKey},
+    frontend::Frontend,
     host::Host,
     route::{Route, RouteKind},
     tunnel::{Kind, Label},
@@ -131,7 +131,7 @@ pub(crate) const NO_PREVIOUS: Mac = Mac { hi: 0, lo: 0, pad: 0 };
 #[inline(always)]
 fn dialled<T: Tables>(t: &T, from: &Endpoint, flow: &Flow<V4>, dst: Option<Route>) -> Option<Frontend> {
     if dst.is_some_and(|r| matches!(r.kind(), RouteKind::Vip)) {
-        return Addresses::<V4>::frontend(t, &FrontendKey::vip(from.vni, flow.ip.dst_be));
+        return lb::vip(t, from.vni, flow.ip.dst_be, flow.dst_port_be(), flow.ip.proto);
     }
     lb::published(t, from.vni, flow, dst)
 }

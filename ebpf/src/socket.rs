@@ -28,7 +28,7 @@ pub enum To {
 #[inline(always)]
 pub fn dial<T: Tables>(t: &T, e: &SocketEndpoint, ip_be: u32, port_be: u16, proto: u8, hash: u32) -> To {
     if ip_be & e.vip_mask_be == e.vip_net_be {
-        let frontend = Addresses::<V4>::frontend(t, &FrontendKey::vip(e.vni, ip_be));
+        let frontend = lb::vip(t, e.vni, ip_be, port_be, proto);
         return frontend.map_or(To::Refuse, |f| backend(t, &f, port_be, hash));
     }
     if !t.is_published(proto, u16::from_be(port_be)) || !is_host_address(t, e, ip_be) {

@@ -2,6 +2,7 @@
 //!
 //! Checks see the spec and the state it would join, change nothing, and name the field as a path in the body.
 
+mod containerless;
 mod depends;
 mod health;
 mod ports;
@@ -42,6 +43,7 @@ pub fn stack(state: &State, name: &str, spec: &StackSpec, prune: bool) -> Vec<Fi
         service::check(service_name, service, spec, &mut faults);
         program::check(state, service_name, service, &mut faults);
     }
+    containerless::check(state, spec, prune, &mut faults);
     depends::check(spec, &mut faults);
     ports::check(state, name, spec, prune, &mut faults);
     faults.list
@@ -85,6 +87,9 @@ pub fn scale(state: &State, wanted: &BTreeMap<String, u32>) -> Vec<FieldError> {
         match found {
             None => faults.add(field, "there is no such service; `remuda services` lists them as stack/service"),
             Some(service) if service.removing => faults.add(field, "is being removed"),
+            Some(service) if service.spec.external.is_some() => {
+                faults.add(field, "is external: it has no containers to count")
+            }
             Some(service) if service.is_global() => {
                 faults.add(field, "is global: it runs once on every host that fits")
             }

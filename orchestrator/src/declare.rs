@@ -117,7 +117,7 @@ fn service(
         rest => rest,
     };
     let mut next = Service { spec: stored(spec), scale, rest, removing: false, ..(*held).clone() };
-    let must_restart = program(before, &held) != program(state, &next);
+    let must_restart = next.spec.has_containers() && program(before, &held) != program(state, &next);
     if *held == next && !must_restart {
         return Ok(None);
     }
@@ -237,7 +237,7 @@ fn next_id(state: &mut State, used: &BTreeSet<u32>) -> Result<u32, String> {
 }
 
 fn vip(state: &mut State, held: &Service, spec: &ServiceSpec) -> Result<Option<std::net::Ipv4Addr>, String> {
-    if spec.network_mode == NetworkMode::None {
+    if spec.network_mode == NetworkMode::None || spec.external.is_some() {
         return Ok(None);
     }
     if held.vip.is_some() {

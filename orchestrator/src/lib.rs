@@ -5,6 +5,7 @@
 //! - [`accept`]: whether a wish may be; [`declare`]: the wish written into the state; [`difference`]: what that changed, field by field
 //! - [`reconcile`]: what follows from it, with [`place`] (which host) and [`alloc`] (which numbers and addresses)
 //! - [`runtime`]: what runs a service's containers; [`volumes`]: which host has the data they mount
+//! - [`balancer`]: where the ports of a service without containers lead, and how it fares
 //! - [`health`]: who checks whom, who is healthy, who is replaced
 //! - [`publish`]: what each host is told; [`report`]: what each host says; [`join`], [`facts`]: who becomes one; [`view`]: what people see
 //! - [`fleet`]: the one place where the state changes; [`orders`]: logs, exec, look-ups
@@ -12,11 +13,12 @@
 //! - [`pki`]: who may talk to whom; [`listen`]: the port; [`link`]: agents; [`http`]: people
 //! - [`server`]: all of it as `remuda server`
 //!
-//! `accept`, `alloc`, `declare`, `detector`, `difference`, `health`, `place`, `publish`, `reconcile`, `report`, `join`, `runtime`,
+//! `accept`, `alloc`, `balancer`, `declare`, `detector`, `difference`, `health`, `place`, `publish`, `reconcile`, `report`, `join`, `runtime`,
 //! `view` and `volumes` are pure: state, time and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
 
 pub mod accept;
 pub mod alloc;
+pub mod balancer;
 pub mod clock;
 pub mod declare;
 pub mod detector;

@@ -9,6 +9,7 @@ use remuda_api::engine::EngineSpec;
 use remuda_api::resource::HostState;
 use remuda_api::spec::{EndpointMode, NetworkMode, NetworkSpec, PortSpec, PublishMode, RestartPolicy, ServiceSpec};
 
+use crate::balancer;
 use crate::health::Checks;
 use crate::state::{self, Stage, State};
 use crate::{runtime, volumes};
@@ -120,17 +121,33 @@ fn service(state: &State, service: &state::Service) -> Service {
     // A port that passed on to another service is that one's; hosts refuse an assignment with two.
     let is_own = |port: &PortSpec| !service.removing || !has_successor(state, port);
     let ports = service.spec.ports.iter().zip(service.frontend_ids.iter().copied().chain(std::iter::repeat(0)));
+    let ports = ports.filter(|(port, _)| is_own(port)).map(|(port, id)| self::port(port, id));
+    let external = service.spec.external.clone().unwrap_or_default();
     Service {
         id: service.id,
         stack: service.stack.clone(),
         name: service.name.clone(),
         vip: service.vip.map(|vip| vip.to_string()).unwrap_or_default(),
-        endpoint_mode: endpoint_mode(service.spec.endpoint_mode).into(),
-        ports: ports.filter(|(port, _)| is_own(port)).map(|(port, id)| self::port(port, id)).collect(),
+        endpoint_mode: endpoint_mode(&service.spec).into(),
+        ports: match &service.spec.balancer {
+            Some(spec) => balancer::ports(state, service, spec, ports),
+            None => ports.collect(),
+        },
         networks: attachments(service)
             .map(|(name, aliases)| Attachment { network: full_network(state, &service.stack, &name).0, aliases })
             .collect(),
-        ..Service::default()
+        kind: kind(&service.spec).into(),
+        addresses: external.addresses,
+        hostname: external.hostname.unwrap_or_default(),
+    }
+}
+
+/// The word for a service without containers; empty for all others.
+fn kind(spec: &ServiceSpec) -> &'static str {
+    match spec {
+        ServiceSpec { balancer: Some(_), .. } => "balancer",
+        ServiceSpec { external: Some(_), .. } => "external",
+        _ => "",
     }
 }
 
@@ -140,8 +157,10 @@ fn has_successor(state: &State, port: &PortSpec) -> bool {
     port.published.is_some() && living.flat_map(|service| &service.spec.ports).any(same)
 }
 
-fn endpoint_mode(mode: EndpointMode) -> &'static str {
-    match mode {
+/// A balancer has no endpoints to list: its name is its VIP's.
+fn endpoint_mode(spec: &ServiceSpec) -> &'static str {
+    match spec.endpoint_mode {
+        _ if spec.balancer.is_some() => "vip",
         EndpointMode::Vip => "vip",
         EndpointMode::Inherit | EndpointMode::List => "list",
     }

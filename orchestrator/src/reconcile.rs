@@ -27,6 +27,7 @@ use leave::{advance_leaving, retire_surplus};
 use moving::{advance_moving, start_moving};
 use pending::place_pending;
 
+use crate::balancer;
 use crate::health;
 use crate::place::{self, Candidate, Wish};
 use crate::state::{Claim, Container, Service, State};
@@ -47,6 +48,7 @@ pub fn reconcile(state: &mut State, now_ms: u64) {
     advance_moving(state, now_ms);
     sweep(state);
     volumes::follow_hosts(state);
+    balancer::announce(state, now_ms);
     health::ask(state);
 }
 
@@ -106,6 +108,10 @@ fn release_waiting(state: &mut State) {
 fn waits_for(state: &State, service: &Service) -> Option<String> {
     service.spec.depends_on.iter().find_map(|(name, condition)| {
         let dependency = state.service(&service.stack, name)?;
+        if !dependency.spec.has_containers() {
+            let is_met = *condition != DependsOn::ServiceHealthy || balancer::is_healthy(state, dependency);
+            return (!is_met).then(|| format!("waits for {name} to be healthy"));
+        }
         let wanted: Vec<_> = state.containers_of(dependency.id).filter(|c| c.is_wanted()).collect();
         if wanted.is_empty() && dependency.wanted() == 0 {
             return None;
@@ -176,12 +182,13 @@ fn with_service(state: &State, name: &str) -> Option<(Arc<Container>, Arc<Servic
     Some((container.clone(), state.services.get(&container.service_id)?.clone()))
 }
 
-/// Containers whose service goes or is stopped, or whose host no longer meets the constraints.
+/// Containers whose service goes, is stopped or works without any, or whose host no longer meets the constraints.
 fn retire_unfit(state: &mut State, now_ms: u64) {
     let unfit = |container: &Container| {
         let Some(service) = state.services.get(&container.service_id) else { return true };
         let host = if container.node_id != 0 { container.node_id } else { container.pinned_node };
-        let Some(node) = state.nodes.get(&host) else { return !service.is_active() };
+        let is_over = !service.is_active() || !service.spec.has_containers();
+        let Some(node) = state.nodes.get(&host) else { return is_over };
         let host = Candidate::of(node, state.host_state(host));
         let wish = |runtime| wish(service, runtime, &container.claim, 0);
         // What has a place keeps it while the engine of its host does not answer.
@@ -189,7 +196,7 @@ fn retire_unfit(state: &mut State, now_ms: u64) {
             0 => place::lack_of_kind(&wish(runtime::of(state, service)), &host).is_some(),
             _ => place::lack_of_label(&wish(container.runtime), &host).is_some(),
         };
-        !service.is_active() || is_misplaced()
+        is_over || is_misplaced()
     };
     for name in names_where(state, |container| container.is_wanted() && unfit(container)) {
         leave(state, &name, now_ms);
@@ -212,7 +219,7 @@ fn wanted_counts(state: &State) -> BTreeMap<u32, u32> {
 fn create_missing(state: &mut State, now_ms: u64) {
     let counts = wanted_counts(state);
     for service in state.services.values().cloned().collect::<Vec<_>>() {
-        if !service.is_active() {
+        if !service.is_active() || !service.spec.has_containers() {
             continue;
         }
         if service.is_global() {
@@ -261,9 +268,13 @@ fn create(state: &mut State, service: &Service, pinned_node: u32, from: u32, now
     number
 }
 
-/// Services and stacks that are being removed and have no container left.
+/// Services and stacks that are being removed and have no container left; a balancer goes after those it leads to.
 fn sweep(state: &mut State) {
-    let busy: BTreeSet<u32> = state.containers.values().map(|container| container.service_id).collect();
+    let mut busy: BTreeSet<u32> = state.containers.values().map(|container| container.service_id).collect();
+    let leaving = |id: &u32| busy.contains(id) && state.services.get(id).is_some_and(|service| service.removing);
+    let waits = |service: &&Arc<Service>| service.removing && balancer::targets(state, service).iter().any(leaving);
+    let waiting: Vec<u32> = state.services.values().filter(waits).map(|service| service.id).collect();
+    busy.extend(waiting);
     state.services.retain(|id, service| !service.removing || busy.contains(id));
     let State { stacks, services, .. } = state;
     let living: BTreeSet<&str> = services.values().map(|service| service.stack.as_str()).collect();

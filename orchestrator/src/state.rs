@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ipnetwork::Ipv4Network;
 use remuda_api::link::HostFacts;
-use remuda_api::resource::{Availability, Event, HostState};
+use remuda_api::resource::{Availability, Event, Health, HostState};
 use remuda_api::spec::{NetworkSpec, PortSpec, Protocol, PublishMode, ServiceMode, ServiceSpec, VolumeSpec};
 use serde::{Deserialize, Serialize};
 
@@ -184,6 +184,8 @@ pub struct Service {
     pub rest: Option<Rest>,
     /// When an unhealthy container of it was replaced last.
     pub recreation: Recreation,
+    /// Of a balancer: what the events said last.
+    pub announced: Health,
 }
 
 /// Why a service is inactive.

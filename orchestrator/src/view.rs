@@ -1,5 +1,7 @@
 //! The state as users see it: the resources of the REST API.
 
+mod containerless;
+
 use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, Port, Service, ServiceState, Stack};
 use remuda_api::spec::{ServiceMode, ServiceSpec};
 
@@ -83,21 +85,29 @@ fn why_stranded(state: &State, container: &state::Container) -> String {
 }
 
 pub fn service(state: &State, service: &state::Service) -> Service {
+    if !service.spec.has_containers() {
+        return containerless::service(state, service);
+    }
     let containers: Vec<_> = state.containers_of(service.id).collect();
     let wanted = containers.iter().filter(|container| container.is_wanted());
     let count = |test: &dyn Fn(&state::Container) -> bool| wanted.clone().filter(|c| test(c)).count() as u32;
     let behind = count(&|container| !container.is_current(service));
+    let desired = desired(state, service);
+    let healthy = count(&|container| {
+        shown_state(state, container) == ContainerState::Running && container.health() == Health::Healthy
+    });
+    let has_failed = |c: &state::Container| {
+        c.health() == Health::Unhealthy || c.verdict.was_healthy || shown_state(state, c) == ContainerState::Failed
+    };
     Service {
         name: service.name.clone(),
         stack: service.stack.clone(),
         kind: if service.is_global() { "global".into() } else { "replicated".into() },
         vip: service.vip.map(|vip| vip.to_string()),
         ports: ports(&service.spec),
-        desired: desired(state, service),
+        desired,
         running: count(&|container| shown_state(state, container) == ContainerState::Running),
-        healthy: count(&|container| {
-            shown_state(state, container) == ContainerState::Running && container.health() == Health::Healthy
-        }),
+        healthy,
         state: match (service.removing, behind) {
             (true, _) => ServiceState::Removing,
             (false, _) if service.rest.is_some() => ServiceState::Inactive,
@@ -106,8 +116,15 @@ pub fn service(state: &State, service: &state::Service) -> Service {
         },
         image: service.spec.image.clone(),
         generation: service.generation,
-        health: Health::default(),
-        reason: service.rest.map(|rest| why_resting(service, rest)),
+        health: match healthy {
+            _ if healthy >= desired => Health::Healthy,
+            0 if count(&has_failed) > 0 => Health::Unhealthy,
+            _ => Health::Initializing,
+        },
+        reason: match service.rest {
+            Some(rest) => Some(why_resting(service, rest)),
+            None => wanted.clone().find_map(|c| reason(state, c).filter(|_| c.health() != Health::Healthy)),
+        },
     }
 }
 

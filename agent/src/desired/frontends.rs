@@ -1,6 +1,7 @@
 //! Who can be dialled, and who serves it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use remuda_api::assignment::{Assignment, Container, Endpoint, Service, ServicePort};
 
@@ -45,7 +46,7 @@ pub(super) fn backends(
     backends
 }
 
-/// A frontend for each VIP, each port published on every host and each host port of this host's containers.
+/// A frontend for each VIP, each port of a balancer's VIP, each port published on every host and each host port of this host's containers.
 pub(super) fn frontends(
     assignment: &Assignment,
     backends: &BTreeMap<u32, Backend>,
@@ -82,6 +83,14 @@ fn members(
     members
 }
 
+/// Those of `members` that are of these services, sorted.
+fn of(members: &BTreeMap<u32, Vec<u32>>, services: &[u32]) -> Vec<u32> {
+    let services: BTreeSet<&u32> = services.iter().collect();
+    let mut ids: Vec<u32> = services.into_iter().filter_map(|id| members.get(id)).flatten().copied().collect();
+    ids.sort_unstable();
+    ids
+}
+
 #[derive(Default)]
 struct Frontends {
     members: BTreeMap<u32, Vec<u32>>,
@@ -96,19 +105,47 @@ impl Frontends {
         let name = format!("service {}.{}", service.name, service.stack);
         let mut at = check.record(&name);
         at.range("id", service.id, 1..=HOST_PORT_ID - 1);
-        let of = |members: &BTreeMap<u32, Vec<u32>>| members.get(&service.id).cloned().unwrap_or_default();
-        let (backends, draining, silent) = (of(&self.members), of(&self.draining), of(&self.silent));
+        let known = [("", false), ("balancer", true), ("external", false)];
+        let is_balancer = at.word("kind", &service.kind, &known, false);
         if !service.vip.is_empty() {
-            let key = FrontendKey::Vip(at.ip("vip", &service.vip));
-            let (backends, draining, silent) = (backends.clone(), Vec::new(), Vec::new());
-            self.add(Frontend { key, id: service.id, target_port: 0, backends, draining, silent }, &name, check);
+            let ip = at.ip("vip", &service.vip);
+            let backends = if is_balancer { Vec::new() } else { of(&self.members, &[service.id]) };
+            let inside = Frontend {
+                key: FrontendKey::Vip(ip),
+                by_port: is_balancer,
+                id: service.id,
+                target_port: 0,
+                backends,
+                draining: Vec::new(),
+                silent: Vec::new(),
+            };
+            if is_balancer {
+                self.of_vip_ports(service, &inside, ip, &name, check);
+            }
+            self.add(inside, &name, check);
         }
         for port in service.ports.iter().filter(|port| port.published != 0 && port.mode != "host") {
             let (protocol, published, target_port) = self.port(port, &name, check);
             let key = FrontendKey::Published { protocol, port: published };
             let id = check.record(&name).range("frontend_id", port.frontend_id, 1..=HOST_PORT_ID - 1);
-            let (backends, draining, silent) = (backends.clone(), draining.clone(), silent.clone());
-            self.add(Frontend { key, id, target_port, backends, draining, silent }, &name, check);
+            let services = if is_balancer { port.backend_services.clone() } else { vec![service.id] };
+            let [backends, draining, silent] =
+                [&self.members, &self.draining, &self.silent].map(|all| of(all, &services));
+            self.add(Frontend { key, by_port: false, id, target_port, backends, draining, silent }, &name, check);
+        }
+    }
+
+    /// Ports of a balancer as they are at its VIP, where each leads to its own targets.
+    fn of_vip_ports(&mut self, service: &Service, vip: &Frontend, ip: Ipv4Addr, name: &str, check: &mut Checker) {
+        for port in service.ports.iter().filter(|port| port.source != 0) {
+            let mut at = check.record(name);
+            let protocol = at.protocol("ports.protocol", &port.protocol);
+            let source = at.port("ports.source", port.source);
+            let target_port = at.port("ports.target", port.target);
+            let key = FrontendKey::VipPort { ip, protocol, port: source };
+            let backends = of(&self.members, &port.backend_services);
+            let one = Frontend { key, by_port: false, target_port, backends, ..vip.clone() };
+            self.add(one, name, check);
         }
     }
 
@@ -124,7 +161,7 @@ impl Frontends {
             let only_if = |drains| if own == Some(drains) { vec![container.endpoint_id] } else { Vec::new() };
             let (backends, draining, silent) = (only_if(false), only_if(true), Vec::new());
             let key = FrontendKey::HostPort { protocol, port: published };
-            self.add(Frontend { key, id, target_port, backends, draining, silent }, &name, check);
+            self.add(Frontend { key, by_port: false, id, target_port, backends, draining, silent }, &name, check);
         }
     }
 
@@ -140,7 +177,8 @@ impl Frontends {
 
     fn add(&mut self, frontend: Frontend, name: &str, check: &mut Checker) {
         let (key, id) = (frontend.key, frontend.id);
-        if !self.ids.insert(id) {
+        let has_own_id = !matches!(key, FrontendKey::VipPort { .. });
+        if has_own_id && !self.ids.insert(id) {
             check.record(name).problem("frontend_id", format!("{id} is used by two frontends"));
         }
         if self.frontends.insert(key, frontend).is_some() {

@@ -136,7 +136,7 @@ impl Desired {
         draining.for_each(|(_, backend)| backend.draining = true);
         for frontend in rest.frontends.values_mut() {
             let left = frontend.backends.extract_if(.., |id| unlisted.contains(id));
-            if matches!(frontend.key, FrontendKey::Vip(_)) {
+            if frontend.key.is_inside() {
                 left.for_each(drop);
             } else {
                 frontend.draining.extend(left);
@@ -260,7 +260,7 @@ fn peers(host: &HostConfig, nodes: &BTreeMap<u16, CheckedNode>) -> BTreeMap<u16,
 
 fn published(frontends: &BTreeMap<FrontendKey, Frontend>) -> Vec<(u8, u16)> {
     let port = |key: &FrontendKey| match *key {
-        FrontendKey::Vip(_) => None,
+        FrontendKey::Vip(_) | FrontendKey::VipPort { .. } => None,
         FrontendKey::Published { protocol, port } | FrontendKey::HostPort { protocol, port } => Some((protocol, port)),
     };
     let ports: BTreeSet<_> = frontends.keys().filter_map(port).collect();

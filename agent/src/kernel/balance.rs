@@ -11,8 +11,8 @@ use std::time::Instant;
 use aya::maps::IterableMap;
 use remuda_abi::endpoint::LocalKey;
 use remuda_abi::frontend::{
-    BACKEND_DRAINING, BACKEND_HOST_NETWORK, BACKEND_LOCAL, Backend as BackendValue, Frontend as FrontendValue,
-    FrontendKey as KeyValue, OwnerKey, published_bit, published_word,
+    BACKEND_DRAINING, BACKEND_HOST_NETWORK, BACKEND_LOCAL, Backend as BackendValue, FRONTEND_BY_PORT,
+    Frontend as FrontendValue, FrontendKey as KeyValue, OwnerKey, published_bit, published_word,
 };
 use remuda_abi::host::HOST_HAS_HOST_BACKENDS;
 use remuda_ring::Ring;
@@ -171,7 +171,8 @@ pub(crate) fn observed_frontends(kernel: &Kernel, vni: u32) -> Result<BTreeMap<F
             true => kernel.balance.rings.told(value.0.id),
             false => (Vec::new(), Vec::new()),
         };
-        found.insert(key, Frontend { key, id: value.0.id, target_port, backends, draining, silent });
+        let (id, by_port) = (value.0.id, value.0.flags & FRONTEND_BY_PORT != 0);
+        found.insert(key, Frontend { key, by_port, id, target_port, backends, draining, silent });
     }
     Ok(found)
 }
@@ -183,8 +184,12 @@ fn place(
     frontend: &Frontend,
     old: Option<FrontendValue>,
 ) -> Result<(FrontendValue, Ring), KernelError> {
-    let mut value =
-        FrontendValue { id: frontend.id, target_port_be: frontend.target_port.to_be(), ..FrontendValue::default() };
+    let mut value = FrontendValue {
+        id: frontend.id,
+        target_port_be: frontend.target_port.to_be(),
+        flags: if frontend.by_port { FRONTEND_BY_PORT } else { 0 },
+        ..FrontendValue::default()
+    };
     (value.list_base, value.list_count) = place_list(kernel, frontend, old)?;
     let has_members = !frontend.backends.is_empty() || !frontend.draining.is_empty();
     if !is_served_outside(frontend.key) || !has_members {
@@ -338,7 +343,7 @@ fn note_host_backends(kernel: &mut Kernel, flags: u32) -> Result<(), KernelError
 
 /// Has a ring, and hosts that answer in its name.
 fn is_served_outside(key: FrontendKey) -> bool {
-    !matches!(key, FrontendKey::Vip(_))
+    !key.is_inside()
 }
 
 /// In this host's own namespace.
@@ -349,6 +354,7 @@ fn is_host_backend(flags: u32) -> bool {
 fn key_value(vni: u32, key: FrontendKey) -> KeyValue {
     match key {
         FrontendKey::Vip(ip) => KeyValue::vip(vni, be(ip)),
+        FrontendKey::VipPort { ip, protocol, port } => KeyValue::vip_port(vni, be(ip), port.to_be(), protocol),
         FrontendKey::Published { protocol, port } | FrontendKey::HostPort { protocol, port } => {
             KeyValue::published(vni, port.to_be(), protocol)
         }
@@ -360,7 +366,8 @@ fn key_of(key: &KeyValue, id: u32) -> FrontendKey {
     match key.addr_be {
         0 if id & HOST_PORT_ID != 0 => FrontendKey::HostPort { protocol, port },
         0 => FrontendKey::Published { protocol, port },
-        vip => FrontendKey::Vip(ip_of(vip)),
+        vip if key.proto == 0 => FrontendKey::Vip(ip_of(vip)),
+        vip => FrontendKey::VipPort { ip: ip_of(vip), protocol, port },
     }
 }
 
@@ -372,6 +379,7 @@ mod tests {
     fn a_frontend_key_survives_the_way_to_the_map_and_back() {
         let keys = [
             (FrontendKey::Vip([10, 43, 0, 7].into()), 5),
+            (FrontendKey::VipPort { ip: [10, 43, 0, 7].into(), protocol: 6, port: 80 }, 5),
             (FrontendKey::Published { protocol: 6, port: 8080 }, 6),
             (FrontendKey::HostPort { protocol: 17, port: 53 }, HOST_PORT_ID | 1),
         ];

@@ -165,10 +165,11 @@ impl Pins {
         let data = MapData::from_pin(&path).ok()?;
         let host = Array::<_, Raw<Host>>::try_from(Map::Array(data)).ok()?.get(&0, 0).ok()?;
         let found = host.0.abi_version;
-        (found != 0 && found != remuda_abi::ABI_VERSION).then(|| KernelError::ForeignLayout {
+        let known = remuda_abi::ABI_OLDEST..=remuda_abi::ABI_VERSION;
+        (found != 0 && !known.contains(&found)).then(|| KernelError::ForeignLayout {
             path: path.display().to_string(),
             found: format!("of map layout {found}"),
-            expected: format!("layout {}", remuda_abi::ABI_VERSION),
+            expected: format!("layout {} to {}", known.start(), known.end()),
         })
     }
 }

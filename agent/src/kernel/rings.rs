@@ -189,7 +189,7 @@ mod tests {
     fn frontend(backends: &[u32], draining: &[u32]) -> Frontend {
         let key = FrontendKey::Published { protocol: 6, port: 80 };
         let (backends, draining) = (backends.to_vec(), draining.to_vec());
-        Frontend { key, id: 3, target_port: 0, backends, draining, silent: Vec::new() }
+        Frontend { key, by_port: false, id: 3, target_port: 0, backends, draining, silent: Vec::new() }
     }
     /// Backends 11 to 19 are on node 1, 21 to 29 on node 2.
     fn node_of(id: u32) -> u16 {

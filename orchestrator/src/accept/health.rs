@@ -8,8 +8,16 @@ use remuda_api::spec::{NetworkMode, REPLICAS_MAX, ServiceSpec};
 use super::service::{At, check_string};
 use super::{Faults, shown};
 
+/// Where Rancher's balancer answered the check of its own health: the dataplane stands for it, and nothing is asked.
+const BALANCER_CHECK_PORT: u16 = 42;
+
 pub(super) fn check(service: &ServiceSpec, at: &At, faults: &mut Faults) {
     if let Some(check) = &service.health_check {
+        if service.balancer.is_some() && check.port != BALANCER_CHECK_PORT {
+            let why =
+                "is no port of a balancer's own: only its check on port 42 is answered, check the targets instead";
+            faults.add(at("health_check.port"), format!("{} {why}", check.port));
+        }
         from_outside(check, service.network_mode, &|field| at(&format!("health_check.{field}")), faults);
     }
     if let Some(command) = &service.healthcheck {

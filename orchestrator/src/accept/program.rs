@@ -8,7 +8,7 @@ use crate::runtime;
 use crate::state::State;
 
 pub(super) fn check(state: &State, name: &str, service: &ServiceSpec, faults: &mut Faults) {
-    if service.balancer.is_some() || service.external.is_some() {
+    if !service.has_containers() {
         return;
     }
     let at = |field: &str| format!("services.{}.{field}", shown(name));

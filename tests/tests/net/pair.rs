@@ -212,6 +212,7 @@ pub fn all_backends() -> Vec<u32> {
 pub fn frontend(key: FrontendKey, id: u32, target_port: u16, backends: &[u32]) -> Action {
     Action::PutFrontend(Frontend {
         key,
+        by_port: false,
         id,
         target_port,
         backends: backends.to_vec(),

@@ -20,8 +20,9 @@ impl Random {
     }
 }
 
-const ADDRESSES: [Ip; 20] = [
+const ADDRESSES: [Ip; 21] = [
     VIP_C2,
+    VIP_LB,
     VIP_H2,
     VIP_C2_TOO,
     HOST,

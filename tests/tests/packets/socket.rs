@@ -92,6 +92,22 @@ fn tcp_to_a_vip_meets_the_backend_and_believes_in_the_vip() {
 }
 
 #[test]
+fn each_port_of_a_balancers_vip_meets_its_own_target() {
+    let _d = attach(0);
+    served_by(C2, 8000, at(VIP_LB, 80));
+    served_by(C2, 8000, mapped(VIP_LB, 80));
+    let (server, client) = (UdpSocket::bind(at(C1, 5300)).unwrap(), UdpSocket::bind("0.0.0.0:0").unwrap());
+    [&server, &client].map(|socket| socket.set_read_timeout(TIMEOUT).unwrap());
+    client.send_to(b"?", at(VIP_LB, 53)).unwrap();
+    let mut byte = [0; 1];
+    let (_, from) = server.recv_from(&mut byte).unwrap();
+    server.send_to(b"!", from).unwrap();
+    assert_eq!(client.recv_from(&mut byte).unwrap().1, at(VIP_LB, 53));
+    let refused = TcpStream::connect_timeout(&at(VIP_LB, 81), TIMEOUT.unwrap());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused, "no rule for this port");
+}
+
+#[test]
 fn a_published_port_is_dialled_at_any_hosts_address() {
     let _d = attach(0);
     served_by(C1, 80, at(H1, AT_C1));

@@ -34,6 +34,26 @@ fn a_vip_leads_to_its_backend_on_any_port_and_the_reply_shows_the_vip() {
 }
 
 #[test]
+fn each_port_of_a_balancers_vip_leads_to_its_own_targets_and_port() {
+    let mut d = Datapath::load();
+    let (c1, c2) = (d.at.c1, d.at.c2);
+    d.from(c1, tcp(C1, PORT, VIP_LB, 80))
+        .verdict(REDIRECTED)
+        .packet(delivered(tcp(C1, PORT, C2, 8000)))
+        .counters([Counter::VipTranslated, Counter::Delivered]);
+    d.from(c2, tcp(C2, 8000, C1, PORT))
+        .packet(delivered(tcp(VIP_LB, 80, C1, PORT)))
+        .counters([Counter::VipReplies, Counter::Delivered]);
+    let elsewhere = d.from(c1, tcp(C1, PORT, VIP_LB, 53)).counters([Counter::VipTranslated, Counter::Pushed]);
+    assert_eq!(hex(&elsewhere.bytes()[64..]), hex(&tcp(C1, PORT, ON_H2, 8000).ip()));
+    d.from(c2, udp(C2, PORT, VIP_LB, 53)).packet(delivered(udp(C2, PORT, C1, 5300)));
+    d.from(c1, udp(C1, 5300, C2, PORT)).packet(delivered(udp(VIP_LB, 53, C2, PORT)));
+    for other in [tcp(C1, PORT, VIP_LB, 81), udp(C1, PORT, VIP_LB, 80)] {
+        d.from(c1, other).dropped(DropReason::NoBackend);
+    }
+}
+
+#[test]
 fn traffic_between_the_same_two_beside_the_vip_is_not_touched() {
     let mut d = Datapath::load();
     let (c1, c2) = (d.at.c1, d.at.c2);

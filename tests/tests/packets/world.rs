@@ -35,6 +35,9 @@ pub const VIP_H2: Ip = [10, 43, 0, 11];
 pub const VIP_C2_TOO: Ip = [10, 43, 0, 12];
 pub const VIP_C1: Ip = [10, 43, 0, 13];
 pub const VIP_EMPTY: Ip = [10, 43, 0, 14];
+/// A balancer's: TCP ports 80 and 53 lead to port 8000 of C2 and of a container of H2, UDP port 53 to port 5300 of C1,
+/// any other to nobody.
+pub const VIP_LB: Ip = [10, 43, 0, 15];
 /// Published ports: of C1 (port 80; UDP: 53), of a container of H2, of nobody, of a process of this host
 /// (port 9000), one whose tables are broken.
 pub const AT_C1: u16 = 8080;
@@ -119,6 +122,13 @@ fn services(m: &mut Model) {
     ] {
         add(m, FrontendKey::vip(VNI, ip_be(vip)), 0, members);
     }
+    add(m, FrontendKey::vip(VNI, ip_be(VIP_LB)), 0, &[]);
+    for (port, proto, target, members) in
+        [(80, PROTO_TCP, 8000, &[ON_C2][..]), (53, PROTO_TCP, 8000, &[BACKEND_ON_H2]), (53, PROTO_UDP, 5300, &[ON_C1])]
+    {
+        add(m, FrontendKey::vip_port(VNI, ip_be(VIP_LB), u16::to_be(port), proto), target, members);
+    }
+    m.frontends.entry(FrontendKey::vip(VNI, ip_be(VIP_LB))).and_modify(|vip| vip.flags = FRONTEND_BY_PORT);
     for (port, proto, target, members) in [
         (AT_C1, PROTO_TCP, 80, &[ON_C1][..]),
         (AT_C1, PROTO_UDP, 53, &[ON_C1]),
@@ -134,7 +144,7 @@ fn services(m: &mut Model) {
 
 /// A frontend with its list and, for published ports, a ring in which the members take turns.
 fn add(m: &mut Model, key: FrontendKey, target: u16, members: &[u32]) {
-    let ring_slots = if key.proto == 0 || members.is_empty() { 0 } else { SIZES[0] };
+    let ring_slots = if key.addr_be != 0 || members.is_empty() { 0 } else { SIZES[0] };
     let frontend = Frontend {
         id: m.frontends.len() as u32 + 1,
         list_base: m.lists.len() as u32,
