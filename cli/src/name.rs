@@ -72,8 +72,20 @@ impl Known {
         own.sort_by_key(|container| (container.pid.is_none(), container.name.len(), container.name.clone()));
         match own.first() {
             Some(container) => Ok(container.name.clone()),
-            None => Err(Failure::new(format!("service {stack}/{service} has no container"))
-                .advice(format!("`remuda scale {stack}/{service}=1` starts one"))),
+            None => {
+                let failure = Failure::new(format!("service {stack}/{service} has no container"));
+                Err(failure.advice(self.instead_of_container(stack, service)))
+            }
+        }
+    }
+
+    /// What to do about a service that has no container: some never have any.
+    fn instead_of_container(&self, stack: &str, service: &str) -> String {
+        let known = self.services.iter().find(|s| s.stack == stack && s.name == service);
+        match known.map(|service| service.kind.as_str()) {
+            Some("balancer") => "it is a balancer: its ports lead to containers of other services".into(),
+            Some("external") => "it is external: its name leads outside of the fleet".into(),
+            _ => format!("`remuda scale {stack}/{service}=1` starts one"),
         }
     }
 

@@ -153,6 +153,9 @@ fn measure_service(stack: &str, name: &str, want: Want, seen: &Seen) -> ServiceP
     for container in seen.containers.iter().filter(|c| c.stack == stack && c.service == name) {
         progress.count(container, want);
     }
+    if let Some(service) = service.filter(|service| want != Want::Gone && is_without_containers(service)) {
+        progress.count_whole(service, want);
+    }
     let is_updating = service.is_some_and(|service| service.state == ServiceState::Updating);
     if want != Want::Gone && is_updating && progress.is_done() {
         progress.others.insert("updating".into(), 1);
@@ -164,6 +167,17 @@ fn measure_service(stack: &str, name: &str, want: Want, seen: &Seen) -> ServiceP
 }
 
 impl ServiceProgress {
+    /// Of a service without containers: what it says of itself.
+    fn count_whole(&mut self, service: &Service, want: Want) {
+        self.done = if want == Want::Running { service.running } else { service.healthy };
+        let missing = service.desired.saturating_sub(self.done);
+        if missing > 0 {
+            let state = if service.running < service.desired { "starting".into() } else { word(&service.health) };
+            self.others.insert(state, missing);
+            self.reasons.extend(service.reason.as_ref().map(|reason| (first_line(reason), missing)));
+        }
+    }
+
     fn count(&mut self, container: &Container, want: Want) {
         self.restarts += container.restarts;
         if is_as_wanted(container, want) {
@@ -188,6 +202,11 @@ impl ServiceProgress {
             *self.reasons.entry(first_line(reason)).or_default() += 1;
         }
     }
+}
+
+/// Its own state is all there is to see of it.
+fn is_without_containers(service: &Service) -> bool {
+    ["balancer", "external"].contains(&service.kind.as_str())
 }
 
 fn is_as_wanted(container: &Container, want: Want) -> bool {
@@ -365,6 +384,24 @@ mod tests {
         assert_eq!(measure(&scope(), Want::Gone, 0, &seen).missing(), "shop/web: 0 of 0 (1 stopping)");
         seen.containers.clear();
         assert!(measure(&scope(), Want::Gone, 0, &seen).is_done());
+    }
+
+    #[test]
+    fn a_balancer_counts_by_what_it_says_of_itself() {
+        let mut lb = Service { kind: "balancer".into(), ..service("lb", 2) };
+        let of = |lb: &Service, want| {
+            let seen = Seen { services: vec![lb.clone()], ..Seen::default() };
+            measure(&scope(), want, 0, &seen)
+        };
+        assert_eq!(of(&lb, Want::Running).missing(), "shop/lb: 0 of 2 (2 starting)");
+        lb.running = 2;
+        assert!(of(&lb, Want::Running).is_done());
+        (lb.health, lb.reason) = (Health::Unhealthy, Some("no healthy target: web".into()));
+        assert_eq!(of(&lb, Want::Healthy).missing(), "shop/lb: 0 of 2 (2 unhealthy)");
+        assert_eq!(of(&lb, Want::Healthy).reasons(), ["shop/lb: 2 x no healthy target: web"]);
+        (lb.health, lb.healthy) = (Health::Healthy, 2);
+        assert!(of(&lb, Want::Healthy).is_done());
+        assert_eq!(of(&lb, Want::Gone).missing(), "shop/lb: 0 of 0 (1 to be removed)");
     }
 
     #[test]

@@ -63,6 +63,10 @@ pub async fn service(
     let (follow, tail) = options(query)?;
     let state = fleet.state();
     let service = services::find(&state, &path)?;
+    if !service.spec.has_containers() {
+        let why = format!("{} has no containers of its own that could say anything", service.path());
+        return Err(Refusal::new(StatusCode::CONFLICT, why));
+    }
     let placed = state.containers_of(service.id).filter(|container| container.node_id != 0);
     let (lines, merged) = mpsc::channel(LINES_BACKLOG);
     for container in placed.take(MERGED_MAX) {

@@ -97,7 +97,9 @@ fn each_port_of_a_balancers_vip_meets_its_own_target() {
     served_by(C2, 8000, at(VIP_LB, 80));
     served_by(C2, 8000, mapped(VIP_LB, 80));
     let (server, client) = (UdpSocket::bind(at(C1, 5300)).unwrap(), UdpSocket::bind("0.0.0.0:0").unwrap());
-    [&server, &client].map(|socket| socket.set_read_timeout(TIMEOUT).unwrap());
+    for socket in [&server, &client] {
+        socket.set_read_timeout(TIMEOUT).unwrap();
+    }
     client.send_to(b"?", at(VIP_LB, 53)).unwrap();
     let mut byte = [0; 1];
     let (_, from) = server.recv_from(&mut byte).unwrap();
