@@ -52,7 +52,7 @@ fn without_engine(service: &ServiceSpec, at: &dyn Fn(&str) -> String, faults: &m
 /// One line for what a service asks of an engine and will not get, as no host has one.
 pub(super) fn unused(state: &State, name: &str, service: &ServiceSpec) -> Option<String> {
     let fields = engine_fields(&service.engine);
-    let is_process = runtime::of_spec(state, service) == RuntimeKind::Process;
+    let is_process = service.has_containers() && runtime::of_spec(state, service) == RuntimeKind::Process;
     (is_process && !fields.is_empty()).then(|| {
         format!(
             "service {name} runs files of the hosts, without a container engine: {} has no effect",
