@@ -7,6 +7,8 @@
 //! | `service.stack` | everyone of the environment | the same |
 //! | `vip.service[.stack]` | as above | the VIP |
 //! | `tasks.service[.stack]` | as above | members, always |
+//! | a balancer's name | as a service's | its VIP: it has no members |
+//! | an external service's | as a service's | the addresses it leads to, or CNAME and what is found behind that |
 //! | `<stack>-<service>-<n>[.stack]` | everyone | that container while it serves |
 //! | any of these with `.stack` and `.<env>.remuda.internal` | everyone | the same |
 //! | address in a pool, reversed | everyone | full name of the container or VIP |
@@ -25,7 +27,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::message::{A, AAAA, ANY, AXFR, CLASS_IN, IXFR, NS, OPT, PTR, Rcode, SERVER_LABEL, SOA};
+use crate::message::{A, AAAA, ANY, AXFR, CLASS_IN, CNAME, IXFR, NS, OPT, PTR, Rcode, SERVER_LABEL, SOA};
 use crate::question::Query;
 use crate::view::{Asker, Service, View};
 
@@ -35,6 +37,8 @@ pub enum Decision {
     Answer(Answer),
     /// Not ours: the host's resolvers know better.
     Forward,
+    /// Ours, and leads to this name, without the final dot: what stands there belongs into the answer, too.
+    Alias(String),
 }
 
 /// An answer before it is written.
@@ -55,6 +59,8 @@ pub enum Record {
     Aaaa(Ipv6Addr),
     /// Full name, no final dot.
     Ptr(String),
+    /// Full name, no final dot.
+    Cname(String),
     Ns,
     Soa,
     /// HINFO "RFC8482": all that type ANY gets.
@@ -76,6 +82,10 @@ pub fn answer(view: &View, asker: &Asker, query: &Query, seed: u64) -> Decision 
             is_authoritative: false,
         }),
         Found::Foreign => Decision::Forward,
+        // Who may not learn of the world outside hears the name alone, and nothing of what stands there.
+        Found::Alias(name) if ![CNAME, ANY].contains(&query.kind) && !asker.is_internal => {
+            Decision::Alias(name.to_owned())
+        }
         Found::Missing => Decision::Answer(ours(Rcode::NxDomain, Vec::new(), soa_labels)),
         found => Decision::Answer(ours(Rcode::NoError, records(found, query.kind, seed), soa_labels)),
     }
@@ -101,6 +111,8 @@ fn refusal(query: &Query) -> Option<Rcode> {
 enum Found<'v> {
     Addresses(Vec<IpAddr>),
     Name(&'v str),
+    /// Another name, which has all the rest.
+    Alias(&'v str),
     Apex,
     /// Exists with nothing of its own: a stack, an environment.
     Empty,
@@ -117,6 +129,7 @@ fn records(found: Found, kind: u16, seed: u64) -> Vec<Record> {
             shuffle(&mut of_kind, seed);
             of_kind
         }
+        (_, Found::Alias(name)) => vec![Record::Cname(name.to_owned())],
         (PTR, Found::Name(name)) => vec![Record::Ptr(name.to_owned())],
         (SOA, Found::Apex) => vec![Record::Soa],
         (NS, Found::Apex) => vec![Record::Ns],
@@ -161,7 +174,7 @@ fn find<'v>(view: &'v View, asker: &Asker, labels: &[&[u8]]) -> (Found<'v>, usiz
 }
 
 /// Names below `remuda.internal`: never forwarded, whoever asks.
-fn in_zone<'v>(view: &View, inside: &[&[u8]]) -> Found<'v> {
+fn in_zone<'v>(view: &'v View, inside: &[&[u8]]) -> Found<'v> {
     match inside {
         [] => Found::Apex,
         [.., environment] if **environment == *view.environment => in_environment(view, &inside[..inside.len() - 1]),
@@ -170,7 +183,7 @@ fn in_zone<'v>(view: &View, inside: &[&[u8]]) -> Found<'v> {
     }
 }
 
-fn in_environment<'v>(view: &View, inside: &[&[u8]]) -> Found<'v> {
+fn in_environment<'v>(view: &'v View, inside: &[&[u8]]) -> Found<'v> {
     match inside {
         [] => Found::Empty,
         [name] => match view.container(name) {
@@ -183,9 +196,10 @@ fn in_environment<'v>(view: &View, inside: &[&[u8]]) -> Found<'v> {
 }
 
 /// Names whose last label is a stack.
-fn in_stack<'v>(view: &View, labels: &[&[u8]]) -> Option<Found<'v>> {
+fn in_stack<'v>(view: &'v View, labels: &[&[u8]]) -> Option<Found<'v>> {
     let addresses = match labels {
         [name, stack] => match view.service(name, stack) {
+            Some(Service { alias: Some(name), .. }) => return Some(Found::Alias(name)),
             Some(service) => plain(service),
             None => view.container_of(name, stack)?.into_iter().collect(),
         },
@@ -197,7 +211,7 @@ fn in_stack<'v>(view: &View, labels: &[&[u8]]) -> Option<Found<'v>> {
 }
 
 /// Names without the zone: completed from the asker's stack and networks, then as `….stack`, else foreign.
-fn relative<'v>(view: &View, asker: &Asker, labels: &[&[u8]]) -> Found<'v> {
+fn relative<'v>(view: &'v View, asker: &Asker, labels: &[&[u8]]) -> Found<'v> {
     in_asker_scope(view, asker, labels).or_else(|| in_stack(view, labels)).unwrap_or_else(|| match labels {
         [stack] if view.has_stack(stack) => Found::Empty,
         [_, stack] if view.has_stack(stack) => Found::Missing,
@@ -207,7 +221,7 @@ fn relative<'v>(view: &View, asker: &Asker, labels: &[&[u8]]) -> Found<'v> {
     })
 }
 
-fn in_asker_scope<'v>(view: &View, asker: &Asker, labels: &[&[u8]]) -> Option<Found<'v>> {
+fn in_asker_scope<'v>(view: &'v View, asker: &Asker, labels: &[&[u8]]) -> Option<Found<'v>> {
     let (name, pick): (_, fn(&Service) -> Vec<IpAddr>) = match labels {
         [name] => (name, plain),
         [b"vip", name] => (name, |service| service.vip.into_iter().collect()),
@@ -218,6 +232,10 @@ fn in_asker_scope<'v>(view: &View, asker: &Asker, labels: &[&[u8]]) -> Option<Fo
     if services.is_empty() {
         let container = if labels.len() == 1 { view.container(name)? } else { return None };
         return Some(Found::Addresses(container.into_iter().collect()));
+    }
+    // One name cannot have a CNAME and anything else: where several services share it, those with addresses count.
+    if let ([_], [Service { alias: Some(alias), .. }]) = (labels, services.as_slice()) {
+        return Some(Found::Alias(alias));
     }
     let mut ips: Vec<IpAddr> = Vec::new();
     for ip in services.into_iter().flat_map(pick) {

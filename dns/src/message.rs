@@ -21,6 +21,7 @@ pub const TTL_SECONDS: u32 = 1;
 
 pub const A: u16 = 1;
 pub const NS: u16 = 2;
+pub const CNAME: u16 = 5;
 pub const SOA: u16 = 6;
 pub const PTR: u16 = 12;
 pub const HINFO: u16 = 13;
@@ -149,6 +150,7 @@ fn kind_of(record: &Record) -> u16 {
         Record::A(_) => A,
         Record::Aaaa(_) => AAAA,
         Record::Ptr(_) => PTR,
+        Record::Cname(_) => CNAME,
         Record::Ns => NS,
         Record::Soa => SOA,
         Record::Minimal => HINFO,
@@ -159,7 +161,7 @@ fn write_data(bytes: &mut Vec<u8>, record: &Record, generation: u64) {
     match record {
         Record::A(ip) => bytes.extend(Ipv4Addr::octets(ip)),
         Record::Aaaa(ip) => bytes.extend(Ipv6Addr::octets(ip)),
-        Record::Ptr(name) => push_name(bytes, name),
+        Record::Ptr(name) | Record::Cname(name) => push_name(bytes, name),
         Record::Ns => push_name(bytes, &server_name()),
         Record::Soa => write_soa(bytes, generation),
         Record::Minimal => bytes.extend(b"\x07RFC8482\x00"),

@@ -11,8 +11,16 @@ use crate::view::{Asker, View};
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "lives on the stack for one query; boxing would allocate for each")]
 pub enum Reply<'p> {
-    Send { bytes: Vec<u8>, rcode: Rcode, kind: Option<u16> },
-    Forward(Query<'p>),
+    Send {
+        bytes: Vec<u8>,
+        rcode: Rcode,
+        kind: Option<u16>,
+    },
+    /// To be asked of others first; with `alias`, for the name that this one leads to ([`crate::chase`]).
+    Forward {
+        query: Query<'p>,
+        alias: Option<String>,
+    },
     Drop(Silence),
 }
 
@@ -49,7 +57,8 @@ pub fn reply<'p>(view: &View, asker_ip: IpAddr, packet: &'p [u8], transport: Tra
 fn reply_to<'p>(view: &View, asker: &Asker, query: Query<'p>, transport: Transport, seed: u64) -> Reply<'p> {
     let limit_bytes = limit_bytes(&query, transport);
     match answer(view, asker, &query, seed) {
-        Decision::Forward => Reply::Forward(query),
+        Decision::Forward => Reply::Forward { query, alias: None },
+        Decision::Alias(name) => Reply::Forward { query, alias: Some(name) },
         Decision::Answer(answer) => Reply::Send {
             bytes: write(&query, &answer, view.generation(), limit_bytes),
             rcode: answer.rcode,

@@ -87,7 +87,9 @@ impl Server {
         let view = self.shared.view();
         let bytes = match reply(&view, asker, &packet, Transport::Tcp, rand::random()) {
             Reply::Send { bytes, .. } => bytes,
-            Reply::Forward(query) => self.shared.forward(asker, &query, Transport::Tcp).await,
+            Reply::Forward { query, alias } => {
+                self.shared.forward(asker, &query, alias.as_deref(), Transport::Tcp).await
+            }
             Reply::Drop(_) => return Err(ResolveError::UnknownAsker(asker)),
         };
         present(&bytes, name, kind, &view)

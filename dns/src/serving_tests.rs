@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::fixture::{APP, STRANGER, VAULT, WEB, assignment, ip, query, view};
+use crate::fixture::{APP, STRANGER, VAULT, WEB, assignment, ip, query, query_edns, view};
 use crate::message::A;
 use crate::server::{ResolveError, Server};
 use crate::stats::Counter;
@@ -204,6 +204,47 @@ async fn other_names_come_from_the_upstream_with_code_sections_and_ttl_untouched
     expected[..2].copy_from_slice(&packet[..2]);
     assert_eq!(bytes, expected, "every byte as the upstream sent it, our client's id and spelling");
     assert_eq!(server.stats().get(Counter::Forwarded), 1);
+}
+
+/// `db.shop` leads to `name`.
+fn leading_to(server: &Server, name: &str) {
+    let mut fleet = assignment();
+    fleet.services.push(remuda_api::assignment::Service {
+        id: 90,
+        stack: "shop".into(),
+        name: "db".into(),
+        kind: "external".into(),
+        hostname: name.into(),
+        ..Default::default()
+    });
+    server.publish(View::build(&fleet, &Local::default()));
+}
+
+#[tokio::test]
+async fn a_name_that_leads_out_of_the_fleet_is_answered_with_what_stands_there() {
+    let server = start(vec![upstream(honest).await]);
+    leading_to(&server, "example.org");
+    let behind = ["db.shop. 1 IN CNAME example.org.", FORWARDED];
+    assert_eq!(asked(&server, WEB, "db.shop").await, ("NOERROR".into(), behind.map(str::to_owned).to_vec()));
+    for packet in [query("dB.shop", A), query_edns("dB.shop", A, 1232, 0)] {
+        let bytes = exchange(&server, &packet).await;
+        assert_eq!(bytes[..2], packet[..2], "the client's id");
+        assert_eq!(bytes[12..], [&packet[12..24], &bytes[24..]].concat(), "and spelling");
+        assert_eq!((bytes[6..8].to_vec(), bytes[11]), (vec![0, 2], packet[11]), "two records, EDNS where it was asked");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_name_may_be_one_of_ours_but_not_itself_nor_nobody() {
+    let server = start(Vec::new());
+    leading_to(&server, "vip.web.shop");
+    let behind = ["db.shop. 1 IN CNAME vip.web.shop.", "vip.web.shop. 1 IN A 10.43.0.1"];
+    assert_eq!(asked(&server, WEB, "db.shop").await, ("NOERROR".into(), behind.map(str::to_owned).to_vec()));
+    for nowhere in ["db.shop", "example.org"] {
+        leading_to(&server, nowhere);
+        let cname = format!("db.shop. 1 IN CNAME {nowhere}.");
+        assert_eq!(asked(&server, WEB, "db.shop").await, ("SERVFAIL".into(), vec![cname]), "{nowhere}");
+    }
 }
 
 /// One query over UDP from loopback.

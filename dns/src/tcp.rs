@@ -82,7 +82,7 @@ async fn converse(stream: TcpStream, asker: IpAddr, shared: &Arc<Shared>) -> io:
             let Some(packet) = take_message(&mut received, shared)? else { break };
             match respond(&packet, asker, shared)? {
                 Response::Now(answer) => write_framed(&mut writer, &answer).await?,
-                Response::Later => forwards.push(Box::pin(forward(packet, asker, shared))),
+                Response::Later(alias) => forwards.push(Box::pin(forward(packet, alias, asker, shared))),
             }
             deadline = Instant::now() + IDLE_TIMEOUT;
         }
@@ -95,7 +95,8 @@ async fn converse(stream: TcpStream, asker: IpAddr, shared: &Arc<Shared>) -> io:
 
 enum Response {
     Now(Vec<u8>),
-    Later,
+    /// With the name it leads to, if it leads to one.
+    Later(Option<String>),
 }
 
 fn respond(packet: &[u8], asker: IpAddr, shared: &Shared) -> io::Result<Response> {
@@ -105,7 +106,7 @@ fn respond(packet: &[u8], asker: IpAddr, shared: &Shared) -> io::Result<Response
             shared.counters.add_answer(rcode, kind);
             Ok(Response::Now(bytes))
         }
-        Reply::Forward(_) => Ok(Response::Later),
+        Reply::Forward { alias, .. } => Ok(Response::Later(alias)),
         Reply::Drop(silence) => {
             shared.counters.add_silence(silence);
             Err(io::Error::other("what came is no query of anyone we know"))
@@ -113,9 +114,9 @@ fn respond(packet: &[u8], asker: IpAddr, shared: &Shared) -> io::Result<Response
     }
 }
 
-async fn forward(packet: Vec<u8>, asker: IpAddr, shared: &Shared) -> Vec<u8> {
+async fn forward(packet: Vec<u8>, alias: Option<String>, asker: IpAddr, shared: &Shared) -> Vec<u8> {
     match read(&packet) {
-        Ok(query) => shared.forward(asker, &query, Transport::Tcp).await,
+        Ok(query) => shared.forward(asker, &query, alias.as_deref(), Transport::Tcp).await,
         Err(_) => Vec::new(), // it was read before
     }
 }
@@ -143,11 +144,17 @@ async fn write_framed(writer: &mut OwnedWriteHalf, answer: &[u8]) -> io::Result<
 
 impl Shared {
     /// The upstreams' answer for `asker`, or SERVFAIL at once when too many wait already.
-    pub(crate) async fn forward(&self, asker: IpAddr, query: &Query<'_>, transport: Transport) -> Vec<u8> {
+    pub(crate) async fn forward(
+        &self,
+        asker: IpAddr,
+        query: &Query<'_>,
+        alias: Option<&str>,
+        transport: Transport,
+    ) -> Vec<u8> {
         let Some(_place) = self.forwarder.admit(asker) else {
             self.counters.add(Counter::ForwardOverLimit);
             return write_empty(query, Rcode::ServFail, false);
         };
-        self.forwarder.ask(query, transport, &self.counters).await
+        self.ask(asker, query, alias, transport).await
     }
 }

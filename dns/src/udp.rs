@@ -37,12 +37,19 @@ fn handle(socket: &Arc<UdpSocket>, shared: &Arc<Shared>, forwards: &mut JoinSet<
             shared.counters.add_answer(rcode, kind);
             send(socket, shared, &bytes, from);
         }
-        Reply::Forward(query) => forward(socket, shared, forwards, query, from),
+        Reply::Forward { query, alias } => forward(socket, shared, forwards, query, alias, from),
         Reply::Drop(silence) => shared.counters.add_silence(silence),
     }
 }
 
-fn forward(socket: &Arc<UdpSocket>, shared: &Arc<Shared>, forwards: &mut JoinSet<()>, query: Query, from: SocketAddr) {
+fn forward(
+    socket: &Arc<UdpSocket>,
+    shared: &Arc<Shared>,
+    forwards: &mut JoinSet<()>,
+    query: Query,
+    alias: Option<String>,
+    from: SocketAddr,
+) {
     let Some(place) = shared.forwarder.admit(from.ip()) else {
         shared.counters.add(Counter::ForwardOverLimit);
         return send(socket, shared, &write_empty(&query, Rcode::ServFail, false), from);
@@ -52,7 +59,7 @@ fn forward(socket: &Arc<UdpSocket>, shared: &Arc<Shared>, forwards: &mut JoinSet
         let _place = place;
         // Read once already; what it borrowed went away with the buffer.
         let Ok(query) = read(&packet) else { return };
-        let bytes = shared.forwarder.ask(&query, Transport::Udp, &shared.counters).await;
+        let bytes = shared.ask(from.ip(), &query, alias.as_deref(), Transport::Udp).await;
         send(&socket, &shared, &bytes, from);
     });
 }

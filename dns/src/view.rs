@@ -61,8 +61,10 @@ pub struct Asker {
 pub(crate) struct Service {
     pub(crate) vip: Option<IpAddr>,
     pub(crate) answers_vip: bool,
-    /// Of serving members, each once, in endpoint order.
+    /// Of serving members, each once, in endpoint order; of an external service, what it leads to.
     pub(crate) members: Vec<IpAddr>,
+    /// The name outside of the fleet that an external service leads to, without the final dot.
+    pub(crate) alias: Option<String>,
 }
 
 #[derive(Default)]
@@ -170,7 +172,13 @@ impl View {
         for record in records {
             let at = self.services.len();
             let vip = self.read(format_args!("VIP of {}/{}", record.stack, record.name), &record.vip);
-            self.services.push(Service { vip, answers_vip: record.endpoint_mode == "vip", members: Vec::new() });
+            let mut members: Vec<IpAddr> = Vec::new();
+            for text in &record.addresses {
+                let ip = self.read(format_args!("address of {}/{}", record.stack, record.name), text);
+                members.extend(ip.filter(|ip| !members.contains(ip)));
+            }
+            let alias = Some(record.hostname.trim_end_matches('.').to_owned()).filter(|name| !name.is_empty());
+            self.services.push(Service { vip, answers_vip: record.endpoint_mode == "vip", members, alias });
             position.insert(record.id, at);
             self.stacks.entry(label(&record.stack)).or_default().services.insert(label(&record.name), at);
             for attachment in &record.networks {
