@@ -56,9 +56,9 @@ impl Led {
     }
 }
 
-/// One that is scaled to nothing has its ports, and nobody behind them.
+/// One that is stopped, or scaled to nothing, has its ports, and nobody behind them.
 fn sources(state: &State, service: &Service, spec: &BalancerSpec) -> BTreeMap<Source, Led> {
-    let is_open = service.is_global() || service.scale > 0;
+    let is_open = service.rest.is_none() && (service.is_global() || service.scale > 0);
     let mut sources: BTreeMap<Source, Led> = BTreeMap::new();
     for rule in &spec.rules {
         let fresh = || Led { target_port: rule.target_port, services: BTreeSet::new() };
@@ -120,7 +120,7 @@ pub fn is_published(state: &State, service: &Service) -> bool {
 
 /// Writes a change of a balancer's health into the events.
 pub fn announce(state: &mut State, now_ms: u64) {
-    let living = state.services.values().filter(|service| service.spec.balancer.is_some() && !service.removing);
+    let living = state.services.values().filter(|service| service.spec.balancer.is_some() && service.is_active());
     let changed: Vec<(u32, Health)> = living
         .map(|service| (service, health(state, service)))
         .filter(|(service, health)| service.announced != *health)

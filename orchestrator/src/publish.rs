@@ -122,7 +122,7 @@ fn service(state: &State, service: &state::Service) -> Service {
     let is_own = |port: &PortSpec| !service.removing || !has_successor(state, port);
     let ports = service.spec.ports.iter().zip(service.frontend_ids.iter().copied().chain(std::iter::repeat(0)));
     let ports = ports.filter(|(port, _)| is_own(port)).map(|(port, id)| self::port(port, id));
-    let external = service.spec.external.clone().unwrap_or_default();
+    let external = service.spec.external.clone().filter(|_| service.rest.is_none()).unwrap_or_default();
     Service {
         id: service.id,
         stack: service.stack.clone(),

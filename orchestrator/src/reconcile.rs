@@ -109,7 +109,8 @@ fn waits_for(state: &State, service: &Service) -> Option<String> {
     service.spec.depends_on.iter().find_map(|(name, condition)| {
         let dependency = state.service(&service.stack, name)?;
         if !dependency.spec.has_containers() {
-            let is_met = *condition != DependsOn::ServiceHealthy || balancer::is_healthy(state, dependency);
+            let is_well = || dependency.rest.is_some() || balancer::is_healthy(state, dependency);
+            let is_met = *condition != DependsOn::ServiceHealthy || is_well();
             return (!is_met).then(|| format!("waits for {name} to be healthy"));
         }
         let wanted: Vec<_> = state.containers_of(dependency.id).filter(|c| c.is_wanted()).collect();

@@ -169,6 +169,23 @@ fn scaled_to_nothing_it_leads_nowhere_and_back() {
 }
 
 #[test]
+fn one_that_is_stopped_by_hand_leads_nowhere_until_it_is_started() {
+    let mut state = fleet();
+    declare(&mut state, &[("web", web()), ("api", web()), ("lb", lb())], false);
+    settle(&mut state);
+    let id = id(&state, "lb");
+    declare::rest(&mut state, id, Some(crate::state::Rest::Stopped));
+    step(&mut state);
+    assert!(told(&state, "lb").ports.iter().all(|port| port.backend_services.is_empty()));
+    let stopped = seen(&state, "lb");
+    assert_eq!((stopped.state, stopped.desired, stopped.healthy), (ServiceState::Inactive, 0, 0));
+    assert!(stopped.reason.is_some_and(|why| why.starts_with("stopped by hand")));
+    declare::rest(&mut state, id, None);
+    step(&mut state);
+    assert_eq!((seen(&state, "lb").state, seen(&state, "lb").health), (ServiceState::Active, Health::Healthy));
+}
+
+#[test]
 fn a_target_that_goes_and_comes_back_is_found_by_its_name() {
     let mut state = fleet();
     declare(&mut state, &[("web", web()), ("api", web()), ("lb", lb())], false);

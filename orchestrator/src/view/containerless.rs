@@ -23,7 +23,11 @@ pub(super) fn service(state: &State, service: &state::Service) -> Service {
         desired,
         running,
         healthy,
-        state: if service.removing { ServiceState::Removing } else { ServiceState::Active },
+        state: match (service.removing, service.rest) {
+            (true, _) => ServiceState::Removing,
+            (false, Some(_)) => ServiceState::Inactive,
+            (false, None) => ServiceState::Active,
+        },
         image: service.spec.image.clone(),
         generation: service.generation,
         health: if is_published { health } else { Health::Initializing },
@@ -35,7 +39,7 @@ pub(super) fn service(state: &State, service: &state::Service) -> Service {
 fn desired(state: &State, service: &state::Service) -> u32 {
     let ready = || state.live.values().filter(|live| live.state == HostState::Ready).count() as u32;
     match service.is_global() {
-        _ if service.removing => 0,
+        _ if !service.is_active() => 0,
         true => ready(),
         false => service.scale,
     }
@@ -45,6 +49,7 @@ fn reason(service: &state::Service, desired: u32, is_published: bool, health: He
     let is_checked = service.spec.health_check.is_some();
     match (service.spec.balancer.is_some(), health) {
         _ if service.removing => None,
+        _ if service.rest.is_some() => service.rest.map(|rest| super::why_resting(service, rest)),
         (false, _) if is_checked => Some("its check is not made: it lies outside of the fleet".into()),
         (false, _) => None,
         _ if desired == 0 => Some("scaled to 0: its ports lead nowhere".into()),
