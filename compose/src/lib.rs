@@ -4,7 +4,7 @@
 //! positioned tree), `parse` (YAML events to that tree; `mapping`, `lines` and `brackets` help it), `interpolate`
 //! (`${VAR}`), `keys` (every key Compose knows, and which we act on), `field` (a value with its path, and typed reading),
 //! `format` (v1 or sections), `stack` (the file as a whole and what holds between services), `service` and one file per
-//! group of its keys, `rancher` (`rancher-compose.yml`).
+//! group of its keys, `rancher` (`rancher-compose.yml`). The way back is `print`.
 //!
 //! This crate is pure: it never opens a file, a socket or the process environment, and reads no clock. It bounds time and
 //! memory for any input (see `limits`) and reports every problem at once.
@@ -38,6 +38,7 @@ mod networks;
 mod parse;
 mod path;
 mod ports;
+mod print;
 mod problem;
 mod profiles;
 mod quantity;
@@ -58,6 +59,7 @@ mod docs_test;
 mod schema_test;
 
 pub use limits::FILE_MAX_BYTES;
+pub use print::print;
 pub use problem::{Notice, Position, Problem};
 pub use sources::{NamedFiles, SourceFile, Sources};
 

@@ -68,6 +68,7 @@ fn read_root(root: &Node, rancher: Option<&Node>, spec: &mut StackSpec, context:
                 "services" => read_services(&section, format, &overlays, spec, context),
                 "networks" => networks::read_all(&section, &mut spec.networks, context),
                 "volumes" => volumes::read_all(&section, &mut spec.volumes, context),
+                "name" => check_name(&section, context),
                 _ => {}
             }
         }
@@ -91,6 +92,15 @@ fn read_root(root: &Node, rancher: Option<&Node>, spec: &mut StackSpec, context:
     check_published(context);
     check_dependencies(spec, context);
     rancher::alias::resolve(spec, context);
+}
+
+/// The name of a project in the file; one command may run it under many.
+fn check_name(field: &Field, context: &mut Context) {
+    let name = field.text("the name of the stack", &mut context.report);
+    if name.is_some_and(|name| name != context.stack) {
+        let message = "the stack has the name given with `-s`";
+        keys::not_yet(field.key_place(), "name", message, &mut context.report);
+    }
 }
 
 fn read_services(

@@ -35,6 +35,8 @@ fn read_one(field: &Field, context: &mut Context) -> Option<String> {
     }
     match name {
         "no-new-privileges" if is_alone => Some("no-new-privileges:true".to_owned()),
+        // As `print` writes a profile that was read from a file.
+        "seccomp" if value.starts_with('{') => Some(format!("seccomp={value}")),
         "seccomp" if !matches!(value, "unconfined" | "builtin" | "runtime/default") => {
             read_profile(value, field, context).map(|text| format!("seccomp={text}"))
         }

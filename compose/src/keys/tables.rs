@@ -71,7 +71,7 @@ tables! {
     FILE, "a map with `services:`": [
         now("version"), now_in("services", Named(&SERVICE)), now_in("networks", Named(&NETWORK)),
         now_in("volumes", Named(&VOLUME)),
-        noted("name", "the stack has the name given with `-s`"),
+        now("name"),
         refused_in("include", List(&INCLUDE), "files are not put together yet: write their services here"),
         noted_in("models", Named(&MODEL), NO_MODEL),
         noted_in("secrets", Named(&SECRET), NOTHING_MOUNTED), noted_in("configs", Named(&CONFIG), NOTHING_MOUNTED),

@@ -1,6 +1,6 @@
 //! `io.rancher.…` labels: what they ask for is done, or said not to be.
 
-use remuda_api::spec::{Constraint, ServiceMode, ServiceSpec};
+use remuda_api::spec::{Constraint, RuntimeKind, ServiceMode, ServiceSpec};
 
 use super::image::{self, Kind};
 use crate::context::Context;
@@ -49,7 +49,7 @@ fn act(label: &str, field: &Field, (name, service): (&str, &mut ServiceSpec), co
     match label {
         "io.rancher.scheduler.global" if is_true => service.mode = ServiceMode::Global,
         "io.rancher.container.pull_image" if value == "always" => {
-            if service.engine.pull.is_empty() {
+            if service.engine.pull.is_empty() && service.runtime != Some(RuntimeKind::Process) {
                 service.engine.pull = "always".to_owned();
             }
         }
@@ -75,6 +75,8 @@ fn affinity(rule: &str, value: &str, field: &Field, (name, service): (&str, &mut
         "host_label" | "host_label_ne" => {
             for pair in pairs {
                 match constraint(pair, rule == "host_label") {
+                    // What `print` wrote says it twice.
+                    Some(constraint) if service.constraints.contains(&constraint) => {}
                     Some(constraint) => service.constraints.push(constraint),
                     None => {
                         let message = format!("{} is no `label=value` of a host", shown(pair));

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use remuda_api::spec::{ServiceSpec, StackSpec};
-use remuda_compose::{Loaded, Problem, SourceFile, Sources, load};
+use remuda_api::spec::{NetworkMode, RuntimeKind, ServiceMode, ServiceSpec, StackSpec};
+use remuda_compose::{Loaded, Problem, SourceFile, Sources, load, print};
 
 pub const STACK: &str = "shop";
 
@@ -17,7 +17,48 @@ pub fn try_load(text: &str) -> Result<Loaded, Vec<Problem>> {
 }
 
 pub fn loaded(text: &str) -> Loaded {
-    try_load(text).unwrap_or_else(|problems| panic!("{text}\nis refused: {}", lines(&problems).join("\n")))
+    let loaded = try_load(text);
+    let loaded = loaded.unwrap_or_else(|problems| panic!("{text}\nis refused: {}", lines(&problems).join("\n")));
+    assert_prints_what_it_means(&loaded.spec);
+    loaded
+}
+
+/// The printed stack reads as the same stack, and prints as the same text.
+pub fn assert_prints_what_it_means(spec: &StackSpec) {
+    let printed = serde_json::to_string_pretty(&print(spec)).expect("JSON");
+    let files = [SourceFile { path: "printed.json".to_owned(), text: printed.clone() }];
+    let again = load(&Sources::new(&files, &BTreeMap::new(), &spec.name));
+    let again = again.unwrap_or_else(|problems| panic!("{printed}\nis refused: {}", lines(&problems).join("\n"))).spec;
+    assert_eq!(serde_json::to_string_pretty(&print(&again)).expect("JSON"), printed);
+    assert_eq!(spelt_out(again), spelt_out(spec.clone()), "{printed}");
+}
+
+/// The stack with what printing writes out, so that nothing else may differ.
+fn spelt_out(mut spec: StackSpec) -> StackSpec {
+    for (key, volume) in &mut spec.volumes {
+        volume.name.get_or_insert_with(|| format!("{}_{key}", spec.name));
+    }
+    for service in spec.services.values_mut() {
+        if service.mode == (ServiceMode::Replicated { replicas: None }) {
+            service.mode = ServiceMode::Replicated { replicas: Some(1) };
+        }
+        if service.network_mode == NetworkMode::Managed && service.networks.is_empty() {
+            service.networks.insert("default".to_owned(), Default::default());
+        }
+        if service.image.is_none() {
+            service.runtime = Some(RuntimeKind::Process);
+        }
+        for option in &mut service.engine.security_opt {
+            option.retain(|c| !c.is_whitespace());
+        }
+        if service.balancer.is_some() || service.external.is_some() {
+            // Nothing runs that these could say anything about.
+            let ServiceSpec { image, labels, ports, networks, health_check, balancer, external, .. } = service.clone();
+            *service =
+                ServiceSpec { image, labels, ports, networks, health_check, balancer, external, ..Default::default() };
+        }
+    }
+    spec
 }
 
 pub fn spec(text: &str) -> StackSpec {
@@ -65,7 +106,10 @@ pub fn try_both(compose: &str, rancher: &str) -> Result<Loaded, Vec<Problem>> {
 
 pub fn both(compose: &str, rancher: &str) -> StackSpec {
     let loaded = try_both(compose, rancher);
-    loaded.unwrap_or_else(|problems| panic!("{compose}{rancher}\nis refused: {}", lines(&problems).join("\n"))).spec
+    let loaded =
+        loaded.unwrap_or_else(|problems| panic!("{compose}{rancher}\nis refused: {}", lines(&problems).join("\n")));
+    assert_prints_what_it_means(&loaded.spec);
+    loaded.spec
 }
 
 /// Every problem as printed, with the name of its file shortened to `docker` or `rancher`.
