@@ -1,4 +1,4 @@
-//! JSON values printed as YAML for people to read; what is null or empty is left out.
+//! JSON values printed as YAML for people to read.
 
 use serde_json::Value;
 
@@ -11,15 +11,15 @@ pub fn print(value: &Value) -> String {
 
 fn block(value: &Value, depth: usize, text: &mut String) {
     match value {
-        Value::Object(fields) => {
-            for (key, value) in fields.iter().filter(|(_, value)| says_something(value)) {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (key, value) in fields {
                 indent(depth, text);
                 text.push_str(&scalar(&Value::String(key.clone())));
                 text.push(':');
                 nested(value, depth + 1, text);
             }
         }
-        Value::Array(items) => {
+        Value::Array(items) if !items.is_empty() => {
             for item in items {
                 indent(depth, text);
                 text.push('-');
@@ -31,36 +31,34 @@ fn block(value: &Value, depth: usize, text: &mut String) {
 }
 
 fn nested(value: &Value, depth: usize, text: &mut String) {
-    match value {
-        Value::Object(_) | Value::Array(_) => {
-            text.push('\n');
-            block(value, depth, text);
-        }
-        other => text.push_str(&format!(" {}\n", scalar(other))),
+    if has_lines(value) {
+        text.push('\n');
+        block(value, depth, text);
+    } else {
+        text.push_str(&format!(" {}\n", scalar(value)));
     }
 }
 
 /// An item begins on the line of its dash.
 fn item_of(item: &Value, depth: usize, text: &mut String) {
     match item {
-        Value::Object(fields) if fields.values().any(says_something) => {
+        Value::Object(fields) if !fields.is_empty() => {
             let mut inner = String::new();
             block(item, depth + 1, &mut inner);
             text.push(' ');
             text.push_str(inner.trim_start());
         }
-        Value::Object(_) => text.push_str(" {}\n"),
         Value::Array(_) => text.push_str(&format!(" {item}\n")),
         other => text.push_str(&format!(" {}\n", scalar(other))),
     }
 }
 
-fn says_something(value: &Value) -> bool {
+/// It takes lines of its own.
+fn has_lines(value: &Value) -> bool {
     match value {
-        Value::Null => false,
+        Value::Object(fields) => !fields.is_empty(),
         Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => fields.values().any(says_something),
-        _ => true,
+        _ => false,
     }
 }
 
@@ -108,8 +106,11 @@ services:
     }
 
     #[test]
-    fn what_says_nothing_is_left_out() {
-        assert_eq!(print(&json!({"a": null, "b": [], "c": {}, "d": {"e": null}, "f": 0, "g": ""})), "f: 0\ng: \"\"\n");
+    fn what_is_empty_stays_on_the_line_of_its_key() {
+        let value = json!({"a": null, "b": [], "c": {}, "d": {"e": null}, "f": 0, "g": "", "h": [{}, [], [1, {"i": "j"}]]});
+        let expected = "a: null\nb: []\nc: {}\nd:\n  e: null\nf: 0\ng: \"\"\nh:\n  - {}\n  - []\n  - [1,{\"i\":\"j\"}]\n";
+        assert_eq!(print(&value), expected);
+        assert_eq!(print(&json!({})), "{}\n");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //!
 //! `REMUDA_BLESS=1 cargo test -p remuda-compose --test files` writes what is said today; read the difference.
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,15 @@ fn every_expectation_has_its_file_and_there_are_many() {
     let files = names(".yaml");
     assert_eq!(names(".txt"), files);
     assert!(files.len() >= 60, "{}", files.len());
+}
+
+#[test]
+fn every_stack_of_the_corpus_prints_as_a_file_that_means_the_same() {
+    for name in names(".yaml") {
+        if let Ok(loaded) = read(&name) {
+            common::assert_prints_what_it_means(&loaded.spec);
+        }
+    }
 }
 
 #[test]

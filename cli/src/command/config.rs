@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::up::stack_name;
 use crate::compose_file::{self, FileArgs};
-use crate::failure::{Context, Outcome};
+use crate::failure::Outcome;
 use crate::listing::{json, out};
 use crate::yaml;
 
@@ -22,18 +22,21 @@ pub struct Args {
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// What says something, for reading
+    /// A Compose file that says everything
     #[default]
     Yaml,
-    /// Every field, as `PUT /v1/stacks/NAME` takes it
+    /// The same as JSON
     Json,
+    /// Every field, as `PUT /v1/stacks/NAME` takes it
+    Spec,
 }
 
 pub fn run(args: Args) -> Outcome {
     let spec = compose_file::load(&args.files, &args.stack)?.spec;
     let text = match args.output {
-        Format::Json => json(&spec)?,
-        Format::Yaml => yaml::print(&serde_json::to_value(&spec).cannot("print the stack")?),
+        Format::Yaml => yaml::print(&remuda_compose::print(&spec)),
+        Format::Json => json(&remuda_compose::print(&spec))?,
+        Format::Spec => json(&spec)?,
     };
     out(&text)?;
     Ok(ExitCode::SUCCESS)
