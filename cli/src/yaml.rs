@@ -107,8 +107,10 @@ services:
 
     #[test]
     fn what_is_empty_stays_on_the_line_of_its_key() {
-        let value = json!({"a": null, "b": [], "c": {}, "d": {"e": null}, "f": 0, "g": "", "h": [{}, [], [1, {"i": "j"}]]});
-        let expected = "a: null\nb: []\nc: {}\nd:\n  e: null\nf: 0\ng: \"\"\nh:\n  - {}\n  - []\n  - [1,{\"i\":\"j\"}]\n";
+        let value =
+            json!({"a": null, "b": [], "c": {}, "d": {"e": null}, "f": 0, "g": "", "h": [{}, [], [1, {"i": "j"}]]});
+        let expected =
+            "a: null\nb: []\nc: {}\nd:\n  e: null\nf: 0\ng: \"\"\nh:\n  - {}\n  - []\n  - [1,{\"i\":\"j\"}]\n";
         assert_eq!(print(&value), expected);
         assert_eq!(print(&json!({})), "{}\n");
     }
