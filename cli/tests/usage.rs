@@ -319,7 +319,7 @@ services:
     image: web
     entrypoint: []
     command: ['no', '1.5', '- a: $$b', \"tab\\t\"]
-    environment: {A: 'yes', B: '', C: \"two\\nlines\", 'é ü': '#'}
+    environment: {A: 'yes', B: '', C: \"two\\nlines\", 'éü': '#'}
     volumes: ['data:/data', '/tmp']
   lb:
     image: rancher/lb-service-haproxy
