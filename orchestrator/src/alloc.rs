@@ -61,6 +61,12 @@ pub fn host_address(first_block: Ipv4Network) -> Ipv4Addr {
     (u32::from(first_block.network()) + 1).into()
 }
 
+/// The block an address is in.
+pub fn block_of(ip: Ipv4Addr) -> Option<Ipv4Network> {
+    let first = u32::from(ip) >> (32 - BLOCK_PREFIX) << (32 - BLOCK_PREFIX);
+    Ipv4Network::new(first.into(), BLOCK_PREFIX).ok()
+}
+
 /// The next free address in a host's blocks behind `cursor`. None = the host needs another block.
 pub fn next_address(blocks: &[Ipv4Network], cursor: &mut u32, is_used: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
     let size = 1u32 << (32 - BLOCK_PREFIX);

@@ -9,7 +9,7 @@ use remuda_api::names;
 use remuda_api::resource::HostState;
 
 use crate::state::{Live, Node, State};
-use crate::{alloc, facts};
+use crate::{alloc, facts, reconcile};
 
 /// Why a host is not let in; reads as a sentence to the operator at that host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,9 +48,9 @@ pub fn join(state: &mut State, facts: &HostFacts, now_ms: u64) -> Result<u32, Jo
         state.nodes.remove(&id);
         state.live.remove(&id);
     }
+    let used_block = reconcile::taken_blocks(state);
     let State { nodes, containers, fleet, .. } = state;
     let fleet = Arc::make_mut(fleet);
-    let used_block = nodes.values().flat_map(|node| node.blocks.iter().copied()).collect();
     let id = alloc::next_id(&mut fleet.cursors.node_id, alloc::NODE_ID_MAX, |id| nodes.contains_key(&id))
         .ok_or(JoinError::Full("every node id is in use"))?;
     let block = alloc::next_block(&fleet.overlay_pools, &mut fleet.cursors.block, &used_block)

@@ -69,7 +69,8 @@ pub struct Candidate {
     pub listening: BTreeMap<HostPort, String>,
     pub used_cpu_milli: u64,
     pub used_memory_bytes: u64,
-    pub used_ports: BTreeSet<HostPort>,
+    /// With the container that has each.
+    pub used_ports: BTreeMap<HostPort, String>,
     pub containers: u32,
     /// Names of containers it has and shall stop: it was lost, and they were placed elsewhere.
     pub leftovers: BTreeSet<String>,
@@ -105,15 +106,20 @@ impl Candidate {
     pub fn occupy(&mut self, claim: &Claim) {
         self.used_cpu_milli = self.used_cpu_milli.saturating_add(claim.cpu_milli);
         self.used_memory_bytes = self.used_memory_bytes.saturating_add(claim.memory_bytes);
-        self.used_ports.extend(&claim.host_ports);
+        self.name_ports(claim, "another container");
         self.containers += 1;
+    }
+
+    /// Says whose the ports of a booked claim are.
+    pub fn name_ports(&mut self, claim: &Claim, holder: &str) {
+        self.used_ports.extend(claim.host_ports.iter().map(|port| (*port, holder.to_owned())));
     }
 
     /// Undoes [`Candidate::take`].
     pub fn give_back(&mut self, service_id: u32, claim: &Claim) {
         self.used_cpu_milli = self.used_cpu_milli.saturating_sub(claim.cpu_milli);
         self.used_memory_bytes = self.used_memory_bytes.saturating_sub(claim.memory_bytes);
-        self.used_ports.retain(|port| !claim.host_ports.contains(port));
+        self.used_ports.retain(|port, _| !claim.host_ports.contains(port));
         self.containers = self.containers.saturating_sub(1);
         // Who listens there is most likely this very container.
         self.listening.retain(|port, _| !claim.host_ports.contains(port));
@@ -207,10 +213,7 @@ pub fn lack_of_room(wish: &Wish, host: &Candidate) -> Option<Lack> {
         return Some(Lack::MaxPerHost);
     }
     for port in &wish.claim.host_ports {
-        if host.used_ports.contains(port) {
-            return Some(Lack::Port(*port, "another container".into()));
-        }
-        if let Some(holder) = host.listening.get(port) {
+        if let Some(holder) = host.used_ports.get(port).or_else(|| host.listening.get(port)) {
             return Some(Lack::Port(*port, holder.clone()));
         }
     }

@@ -72,7 +72,7 @@ impl Shared {
         Shared {
             fleet: fleet(state),
             environment: environment(state),
-            nodes: state.nodes.values().map(|node| self::node(node)).collect(),
+            nodes: nodes(state),
             services: state.services.values().map(|service| self::service(state, service)).collect(),
             endpoints,
             checks: Checks::of(state),
@@ -104,6 +104,18 @@ fn environment(state: &State) -> Environment {
         no_egress: false,
         registries: Vec::new(),
     }
+}
+
+fn nodes(state: &State) -> Vec<Node> {
+    let mut nodes: BTreeMap<u32, Node> = state.nodes.iter().map(|(id, node)| (*id, self::node(node))).collect();
+    // An address that came along from another host is a block of its own: the longest prefix wins.
+    for container in state.containers.values() {
+        let (Some(ip), Some(held)) = (container.ip, state.nodes.get(&container.node_id)) else { continue };
+        if let Some(node) = nodes.get_mut(&held.id).filter(|_| !held.blocks.iter().any(|block| block.contains(ip))) {
+            node.blocks.push(format!("{ip}/32"));
+        }
+    }
+    nodes.into_values().collect()
 }
 
 fn node(node: &state::Node) -> Node {

@@ -7,6 +7,7 @@
 //! (draining), told to stop once every host has that, forgotten when its host says so.
 
 mod addresses;
+mod heir;
 mod leave;
 mod moving;
 mod pending;
@@ -22,6 +23,7 @@ use remuda_api::spec::{DependsOn, NetworkMode, RuntimeKind};
 
 pub use leave::CONFIRM_TIMEOUT_MS;
 
+pub(crate) use addresses::taken_blocks;
 pub(crate) use leave::leave;
 use leave::{advance_leaving, retire_surplus};
 use moving::{advance_moving, start_moving};
@@ -77,17 +79,19 @@ pub fn candidates(state: &State) -> Vec<Candidate> {
     let mut hosts: BTreeMap<u32, Candidate> =
         state.nodes.values().map(|node| (node.id, Candidate::of(node, state.host_state(node.id)))).collect();
     for container in state.containers.values() {
-        match hosts.get_mut(&container.node_id) {
-            Some(host) if container.is_wanted() => host.take(container.service_id, &container.claim),
-            Some(host) => host.occupy(&container.claim),
-            None => {}
+        let Some(host) = hosts.get_mut(&container.node_id) else { continue };
+        match container.is_wanted() {
+            true => host.take(container.service_id, &container.claim),
+            false => host.occupy(&container.claim),
         }
+        host.name_ports(&container.claim, &container.name);
     }
     hosts.into_values().collect()
 }
 
 /// Containers of hosts that are no longer in the fleet.
 fn forget_lost(state: &mut State) {
+    heir::outlive_hosts(state);
     let State { nodes, containers, .. } = state;
     let exists = |id: u32| id == 0 || nodes.contains_key(&id);
     containers.retain(|_, container| exists(container.node_id) && exists(container.pinned_node));
@@ -261,6 +265,7 @@ fn create(state: &mut State, service: &Service, pinned_node: u32, from: u32, now
         service: service.name.clone(),
         service_id: service.id,
         pinned_node,
+        heir_of: heir::inherited(state, service, pinned_node),
         spec_revision: service.spec_revision,
         created_ms: now_ms,
         ..Container::default()

@@ -6,6 +6,9 @@ use remuda_api::spec::RuntimeKind;
 
 use super::{Candidate, Lack, Pin, Wish};
 
+/// Holders of a port that are named; the rest is counted.
+const HOLDERS_MAX: usize = 3;
+
 /// `0/3 hosts: 3 lack label zone=b`; when room alone is missing everywhere, how much.
 pub(super) fn in_words(wish: &Wish, hosts: &[Candidate], lacks: &[Option<Lack>]) -> String {
     let asked: Vec<(&Candidate, &Lack)> =
@@ -34,21 +37,41 @@ fn about_data(wish: &Wish, data: &Pin, asked: &[(&Candidate, &Lack)]) -> String 
 }
 
 fn counted(wish: &Wish, asked: &[(&Candidate, &Lack)]) -> String {
-    let mut counts: BTreeMap<&Lack, usize> = BTreeMap::new();
-    asked.iter().for_each(|(_, lack)| *counts.entry(lack).or_default() += 1);
+    // Who holds a port differs from host to host: counted by port, told by host.
+    let kind = |lack: &Lack| match lack {
+        Lack::Port(port, _) => Lack::Port(*port, String::new()),
+        other => other.clone(),
+    };
+    let mut by_kind: BTreeMap<Lack, Vec<(&Candidate, &Lack)>> = BTreeMap::new();
+    asked.iter().for_each(|(host, lack)| by_kind.entry(kind(lack)).or_default().push((*host, *lack)));
     let room = [(Lack::Cpu, cpu_words(wish, asked)), (Lack::Memory, memory_words(wish, asked))];
-    if let Some((_, words)) = room.iter().find(|(lack, _)| counts.get(lack) == Some(&asked.len())) {
+    let is_everywhere = |lack: &Lack| by_kind.get(lack).is_some_and(|hosts| hosts.len() == asked.len());
+    if let Some((_, words)) = room.iter().find(|(lack, _)| is_everywhere(lack)) {
         return words.clone();
     }
-    let parts: Vec<String> = counts
-        .iter()
-        .map(|(lack, count)| match lack {
-            Lack::Cpu => format!("{count} {}", room[0].1),
-            Lack::Memory => format!("{count} {}", room[1].1),
-            other => format!("{count} {}", words(other)),
-        })
-        .collect();
+    let part = |(lack, hosts): (&Lack, &Vec<(&Candidate, &Lack)>)| {
+        let words = match lack {
+            Lack::Cpu => room[0].1.clone(),
+            Lack::Memory => room[1].1.clone(),
+            Lack::Port(port, _) => format!("port {port} held by {}", holders(hosts)),
+            other => words(other),
+        };
+        format!("{} {words}", hosts.len())
+    };
+    let parts: Vec<String> = by_kind.iter().map(part).collect();
     format!("0/{} hosts: {}", asked.len(), parts.join(", "))
+}
+
+/// `nginx on h1, shop-web-2 on h2 and 7 more`.
+fn holders(hosts: &[(&Candidate, &Lack)]) -> String {
+    let name = |(host, lack): &(&Candidate, &Lack)| match lack {
+        Lack::Port(_, holder) => format!("{holder} on {}", host.name),
+        _ => host.name.clone(),
+    };
+    let named: Vec<String> = hosts.iter().take(HOLDERS_MAX).map(name).collect();
+    let more = hosts.len().saturating_sub(HOLDERS_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
 }
 
 fn words(lack: &Lack) -> String {
@@ -60,8 +83,7 @@ fn words(lack: &Lack) -> String {
         Lack::Constraint(words) => words.clone(),
         Lack::Leftover => "still stopping the container of this name that was moved away".into(),
         Lack::MaxPerHost => "at max_replicas_per_node".into(),
-        Lack::Port(port, holder) => format!("port {port} held by {holder}"),
-        Lack::Cpu | Lack::Memory | Lack::Other => String::new(),
+        Lack::Port(..) | Lack::Cpu | Lack::Memory | Lack::Other => String::new(),
     }
 }
 

@@ -72,7 +72,9 @@ fn the_fourth_replica_with_a_host_port_waits_and_names_the_port() {
     let port = HostPort { protocol: Protocol::Tcp, port: 8080 };
     let claim = Claim { host_ports: vec![port], ..Claim::default() };
     let (placed, why) = fill(&wish(&claim), &mut [host(1), host(2), host(3)], 4);
-    assert_eq!((placed, why.as_deref()), (3, Some("0/3 hosts: 3 port 8080/tcp held by another container")));
+    let holders = "another container on h1, another container on h2, another container on h3";
+    let expected = format!("0/3 hosts: 3 port 8080/tcp held by {holders}");
+    assert_eq!((placed, why.as_deref()), (3, Some(expected.as_str())));
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn a_host_port_that_a_process_of_the_host_holds_is_refused_with_its_name() {
     let mut host = host(1);
     host.listening = listening(&facts);
     let claim = Claim { host_ports: vec![HostPort { protocol: Protocol::Tcp, port: 8080 }], ..Claim::default() };
-    assert_eq!(place(&wish(&claim), &[host]), Err("0/1 hosts: 1 port 8080/tcp held by nginx".into()));
+    assert_eq!(place(&wish(&claim), &[host]), Err("0/1 hosts: 1 port 8080/tcp held by nginx on h1".into()));
 }
 
 #[test]

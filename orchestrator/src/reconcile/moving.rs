@@ -2,14 +2,14 @@
 //!
 //! A moving container serves on and counts no more towards its service's scale, so another one is created elsewhere.
 //! It leaves once that one serves in its place; at once where there is nothing to wait for: it does not serve itself,
-//! belongs to this host alone (a global service), or nobody has room for another one.
+//! belongs to this host alone (a global service), the other one gets its address, or nobody has room for another one.
 
 use std::collections::BTreeMap;
 
 use remuda_api::resource::{Availability, HostState};
 
 use super::leave::leave;
-use super::names_where;
+use super::{heir, names_where};
 use crate::state::{Container, State};
 
 /// A replacement that is not in service after this, or after the time its health check gives it, holds up a drain no
@@ -37,7 +37,7 @@ pub(super) fn advance_moving(state: &mut State, now_ms: u64) {
     let mut spare: BTreeMap<u32, i64> = BTreeMap::new();
     for name in names_where(state, is_moving) {
         let Some(container) = state.containers.get(&name).cloned() else { continue };
-        if !serves(state, &container) || container.pinned_node != 0 {
+        if !serves(state, &container) || container.pinned_node != 0 || heir::keeps_address(state, &container) {
             leave(state, &name, now_ms);
             continue;
         }

@@ -11,7 +11,7 @@ use remuda_api::resource::Health;
 use remuda_api::spec::RuntimeKind;
 
 use super::addresses::Used;
-use super::{candidates, number, waits_for, wish};
+use super::{candidates, heir, number, waits_for, wish};
 use crate::place::{self, Candidate, Wish};
 use crate::state::{Claim, Container, Leftover, Service, State, Verdict};
 use crate::{runtime, volumes};
@@ -37,15 +37,16 @@ pub(super) fn place_pending(state: &mut State, now_ms: u64) {
     for container in pending {
         let Some(service) = state.services.get(&container.service_id).cloned() else { continue };
         let outcome = match refused.get(&service.id) {
-            Some(why) if container.pinned_node == 0 => Err(why.clone()),
+            Some(why) if container.pinned_node == 0 && container.heir_of.is_none() => Err(why.clone()),
             _ => place_one(state, &mut room, &service, &container, now_ms),
         };
         if let Err(why) = outcome {
             if container.pending_reason != why {
                 state.edit_container(&container.name, |c| c.pending_reason.clone_from(&why));
             }
-            // A host that still has a container of this name refuses this one only.
-            if !room.hosts.iter().any(|host| host.leftovers.contains(&container.name)) {
+            // A host that still has a container of this name refuses this one only, and an address is one's own.
+            let is_its_own = || room.hosts.iter().any(|host| host.leftovers.contains(&container.name));
+            if container.heir_of.is_none() && !is_its_own() {
                 refused.insert(service.id, why);
             }
         }
@@ -73,11 +74,13 @@ fn place_one(
     let claim = Claim::of(service);
     let runtime = *room.runtimes.entry(service.id).or_insert_with(|| runtime::of(state, service));
     let data = volumes::pin(state, service)?;
+    let kept = heir::address(state, service, container)?;
     let wish = Wish { name: &container.name, data, ..wish(service, runtime, &claim, container.pinned_node) };
     let node_id = place::place(&wish, &room.hosts)?;
-    let (endpoint_id, ip) = room.used.address(state, node_id, service.spec.network_mode)?;
+    let (endpoint_id, ip) = room.used.address(state, node_id, service.spec.network_mode, kept)?;
     if let Some(host) = room.hosts.iter_mut().find(|host| host.node_id == node_id) {
         host.take(service.id, &claim);
+        host.name_ports(&claim, &container.name);
     }
     if container.node_id != 0 {
         leave_behind(state, container, node_id, now_ms);
@@ -86,6 +89,7 @@ fn place_one(
     state.edit_container(&container.name, |c| {
         (c.node_id, c.endpoint_id, c.ip, c.claim, c.runtime) = (node_id, endpoint_id, ip, claim, runtime);
         c.pending_reason.clear();
+        c.heir_of = None;
         c.spec_revision = service.spec_revision;
         if container.node_id != 0 {
             c.status = None;

@@ -9,6 +9,7 @@ use remuda_api::resource::{Availability, ContainerState, HostState};
 use remuda_api::spec::{PortSpec, Protocol, PublishMode, Resources, ServiceMode, ServiceSpec, StackSpec};
 
 mod data;
+mod heir;
 
 use super::reconcile;
 use crate::state::{Container, FleetRecord, Live, Node, Stage, State};
@@ -88,13 +89,18 @@ fn step(state: &mut State) {
     reconcile(state, 0);
 }
 
-/// What must hold whatever happened.
-fn check(state: &State) {
+/// Nothing is two containers' at once.
+fn check_ids(state: &State) {
     let mut ids: Vec<u32> = state.containers.values().map(|c| c.endpoint_id).filter(|id| *id != 0).collect();
     ids.extend(state.nodes.values().map(|node| node.host_endpoint_id));
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "endpoint ids are unique");
     let ips: Vec<_> = state.containers.values().filter_map(|c| c.ip).collect();
     assert_eq!(ips.iter().collect::<BTreeSet<_>>().len(), ips.len(), "addresses are unique");
+}
+
+/// What must hold whatever happened.
+fn check(state: &State) {
+    check_ids(state);
     for node in state.nodes.values() {
         let here: Vec<_> = state.containers.values().filter(|c| c.node_id == node.id).collect();
         assert!(here.iter().map(|c| c.claim.memory_bytes).sum::<u64>() <= node.facts.memory_bytes, "memory");

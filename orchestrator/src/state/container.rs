@@ -26,6 +26,8 @@ pub struct Container {
     pub runtime: RuntimeKind,
     /// Overlay address; None for network modes `host` and `none`.
     pub ip: Option<Ipv4Addr>,
+    /// The address it gets when it is placed, its predecessor's; None = any.
+    pub heir_of: Option<Ipv4Addr>,
     /// What it takes of its host.
     pub claim: Claim,
     pub stage: Stage,
