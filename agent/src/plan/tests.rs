@@ -8,6 +8,8 @@ use crate::desired::desired;
 use crate::desired::tests::two_hosts;
 use crate::observed::{Health, Unit, UnitState};
 
+mod docker;
+
 const WEB: &str = "shop-web-1";
 const NOW_MS: u64 = 1_000_000;
 
@@ -131,7 +133,7 @@ fn removing_begins_with_the_name_and_ends_with_the_unit() {
         "forget backend 11",
         "forget backend 12",
         "break flows of 10.42.1.2, 10.42.2.2",
-        "stop shop-web-1 with SIGTERM, 10000 ms grace",
+        "stop shop-web-1, 10000 ms grace",
         "unplug shop-web-1 from 10.42.1.2",
         "remove unit shop-web-1",
     ];

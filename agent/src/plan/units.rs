@@ -7,8 +7,7 @@ use crate::observed::{Observed, Plugged, Unit, UnitState};
 use super::drain::{Drain, drain, drains};
 use super::restart::History;
 
-/// What a unit that nobody asks for any more is stopped with: its own wishes are gone with its record.
-const SURPLUS_SIGNAL: &str = "SIGTERM";
+/// How long a unit that nobody asks for any more may take to stop: what it was granted is gone with its record.
 const SURPLUS_GRACE_MS: u64 = 10_000;
 
 #[derive(Default)]
@@ -142,7 +141,7 @@ fn remove(name: &str, observed: &Observed, actions: &mut Vec<Action>) {
 fn surplus(desired: &Desired, observed: &Observed, actions: &mut Vec<Action>) {
     for unit in observed.units.values().filter(|unit| !desired.units.contains_key(&unit.name)) {
         match unit.state {
-            UnitState::Running { .. } => actions.push(stop(&unit.name, SURPLUS_SIGNAL, SURPLUS_GRACE_MS)),
+            UnitState::Running { .. } => actions.push(stop(&unit.name, "", SURPLUS_GRACE_MS)),
             UnitState::Stopping { .. } => {}
             _ => remove(&unit.name, observed, actions),
         }

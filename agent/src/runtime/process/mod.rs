@@ -66,7 +66,9 @@ impl Runtime for ProcessRuntime {
                 Action::CreateUnit(spec) => self.create(spec).await,
                 Action::StartUnit(name) => self.request(name, &Request::Start).await,
                 Action::StopUnit { name, signal, grace_ms } => {
-                    self.request(name, &Request::Stop { signal: signal.clone(), grace_ms: *grace_ms }).await
+                    let own = || self.shared.lock().get(name).map(|held| held.spec.stop_signal.clone());
+                    let signal = if signal.is_empty() { own().unwrap_or_default() } else { signal.clone() };
+                    self.request(name, &Request::Stop { signal, grace_ms: *grace_ms }).await
                 }
                 Action::RemoveUnit(name) => self.remove(name).await,
                 _ => Ok(()),
