@@ -28,8 +28,9 @@ pub struct History {
 struct Ends {
     /// Ends in a row, the last one included.
     count: u32,
-    /// The last end that was counted, Unix milliseconds.
+    /// The last end that was counted, and the start before it, Unix milliseconds.
     last_ms: u64,
+    started_ms: u64,
     /// It was there to be started: what could not even be made is tried on and on.
     was_made: bool,
 }
@@ -50,13 +51,15 @@ impl History {
             if ends.count != 0 && ended_ms == ends.last_ms {
                 continue;
             }
-            let was_well = unit.started_ms != 0 && ended_ms.saturating_sub(unit.started_ms) >= window_ms;
+            // A start that fails says nothing of how the unit was.
+            let has_run = unit.started_ms != 0 && unit.started_ms != ends.started_ms;
+            let was_well = has_run && ended_ms.saturating_sub(unit.started_ms) >= window_ms;
             ends.count = match (was_well, is_first_seen) {
                 (true, _) => 1,
                 (false, true) => unit.restarts.saturating_add(1),
                 (false, false) => ends.count.saturating_add(1),
             };
-            ends.last_ms = ended_ms;
+            (ends.last_ms, ends.started_ms) = (ended_ms, unit.started_ms);
             ends.was_made = unit.started_ms != 0 || unit.can_start;
         }
     }
@@ -207,6 +210,16 @@ mod tests {
     #[test]
     fn a_clock_that_went_back_an_hour_delays_nothing() {
         assert!(is_due(5_000, 5_000) && !is_due(5_001, 5_000) && is_due(3_605_000, 5_000));
+    }
+
+    #[test]
+    fn starts_that_fail_after_a_long_run_wait_longer_and_longer() {
+        let mut history = History::default();
+        let waits = (0..4).map(|failure| {
+            history.note(&BTreeMap::new(), &ended(1, 60_000 + failure), 0);
+            history.wait_ms(WEB, &RestartLimits::default())
+        });
+        assert_eq!(waits.collect::<Vec<_>>(), [0, 100, 200, 400]);
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn model(observed: &mut Observed, action: &Action) {
         Action::PlugEndpoint(plug) => {
             assert!(observed.units.contains_key(&plug.name), "{} is plugged before it exists", plug.name);
             kernel.endpoints.insert(plug.ip, units::plugged(&plug));
+            observed.units.entry(plug.name).and_modify(|unit| unit.plugged = true);
         }
         Action::UnplugEndpoint { ip, .. } => drop(kernel.endpoints.remove(&ip)),
         Action::PutBackend(backend) => drop(kernel.backends.insert(backend.id, backend)),

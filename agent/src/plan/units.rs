@@ -52,7 +52,10 @@ pub(super) fn plan(
                 }
             }
             Step::Start => {
-                plugs.extend(missing_plug(unit, observed));
+                // Its namespace may be a new one, while the old one's interface is still on its way out.
+                let is_bare = observed_unit.is_some_and(|held| !held.plugged);
+                let bare = || unit.plug.clone().filter(|_| is_bare).map(Action::PlugEndpoint);
+                plugs.extend(missing_plug(unit, observed).or_else(bare));
                 starts.push(Action::StartUnit(name.clone()));
             }
             Step::Keep => plugs.extend(missing_plug(unit, observed)),

@@ -64,6 +64,14 @@ fn one_whose_namespace_went_with_its_engine_gets_a_new_one_before_it_starts() {
 }
 
 #[test]
+fn a_new_namespace_is_plugged_before_the_start_also_while_the_old_interface_is_still_there() {
+    let (desired, mut observed) = settled();
+    observed.units = unit(exited(137), true).into_iter().map(|unit| (unit.name.clone(), unit)).collect();
+    let plan = plan(&desired, &observed, &History::default(), true, NOW_MS);
+    assert_eq!(lines(&plan.actions)[..2], [PLUG.to_owned(), START.to_owned()]);
+}
+
+#[test]
 fn one_that_shall_not_come_back_is_not_started_again_but_made_if_it_never_was() {
     let mut desired = wanted_docker();
     desired.units.get_mut(WEB).expect("wanted").restart = crate::desired::Restart::Never;

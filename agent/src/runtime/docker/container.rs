@@ -28,6 +28,8 @@ pub(super) struct Container {
     pub(super) stop_signal: String,
     /// By the check its image brings.
     pub(super) health: Option<Health>,
+    /// Of its log since it started, if it ended badly; oldest first.
+    pub(super) last_lines: Vec<String>,
     /// When the engine was asked, Unix nanoseconds: what happened before is in here.
     pub(super) asked_ns: u64,
 }
@@ -38,8 +40,10 @@ pub(super) enum Phase {
     Created,
     Running,
     Exited,
-    /// On its way out of the engine, or stuck there.
+    /// On its way out of the engine.
     Removing,
+    /// Stuck on that way.
+    Dead,
 }
 
 impl Container {
@@ -67,9 +71,15 @@ impl Container {
             error: state.error.unwrap_or_default(),
             stop_signal: config.stop_signal.unwrap_or_default(),
             health: image_health::health(state.health.as_ref()),
+            last_lines: Vec::new(),
             asked_ns,
         };
         Some((role, spec, container))
+    }
+
+    /// It ended badly.
+    pub(super) fn has_failed(&self) -> bool {
+        self.phase == Phase::Exited && self.exit_code != 0
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -96,7 +106,8 @@ const CODE_UNKNOWN: i32 = 255;
 /// A paused container runs: somebody who paused it by hand will go on by hand.
 fn phase(state: &ContainerState) -> Phase {
     match state.status {
-        Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD) => Phase::Removing,
+        Some(ContainerStateStatusEnum::REMOVING) => Phase::Removing,
+        Some(ContainerStateStatusEnum::DEAD) => Phase::Dead,
         _ if state.running == Some(true) => Phase::Running,
         Some(ContainerStateStatusEnum::CREATED) => Phase::Created,
         _ => Phase::Exited,
@@ -164,7 +175,7 @@ mod tests {
             (Status::RUNNING, true, Phase::Running),
             (Status::PAUSED, true, Phase::Running),
             (Status::EXITED, false, Phase::Exited),
-            (Status::DEAD, false, Phase::Removing),
+            (Status::DEAD, false, Phase::Dead),
             (Status::REMOVING, false, Phase::Removing),
         ];
         for (status, running, phase) in phases {

@@ -4,6 +4,7 @@ use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::CreateContainerOptions;
 
 use super::body;
+use super::container::Phase;
 use super::engine::EngineError;
 use super::hold_image::HoldImage;
 use super::labels::Role;
@@ -63,6 +64,7 @@ impl Job {
         let body = body::holder(&self.spec, self.shared.node_id, HoldImage::name());
         let created = match self.create_container(Role::Holder, body.clone()).await {
             Err(error) if is_image_missing(&error) => {
+                let _alone = self.shared.importing.lock().await;
                 HoldImage::import(&self.shared.engine).await.map_err(Trouble::of("import the holder's image"))?;
                 self.create_container(Role::Holder, body).await
             }
@@ -72,8 +74,12 @@ impl Job {
     }
 
     async fn put_unit(&self) -> Result<(), Trouble> {
-        if self.shared.table.get(&self.spec.name).is_some_and(|record| record.unit.is_some()) {
-            return Ok(());
+        match self.shared.table.get(&self.spec.name).and_then(|record| record.unit) {
+            Some(unit) if unit.phase == Phase::Dead => {
+                self.shared.remove_container(&unit.id).await.map_err(Trouble::of("remove what is left of it"))?;
+            }
+            Some(_) => return Ok(()),
+            None => {}
         }
         let body = self.unit_body().await?;
         let created = match self.create_container(Role::Unit, body.clone()).await {

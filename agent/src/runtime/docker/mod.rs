@@ -40,6 +40,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -83,8 +84,9 @@ impl Runtime for DockerRuntime {
 
     /// While the engine does not answer, units are as it told last, as far as the kernel does not know better.
     fn observe(&self) -> BTreeMap<String, Unit> {
-        let is_there = self.shared.engine.state().borrow().is_there();
-        let now = |record: Record| if is_there { record } else { record.as_seen_without_engine() };
+        let problem = self.shared.engine.state().borrow().problem.clone();
+        let is_seen = problem.is_none() && self.shared.is_seen.load(Ordering::Acquire);
+        let now = |record: Record| if is_seen { record } else { record.as_seen_without_engine(problem.as_deref()) };
         self.shared.table.all().into_iter().map(|record| (record.spec.name.clone(), now(record).observed())).collect()
     }
 

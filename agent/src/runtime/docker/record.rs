@@ -24,8 +24,6 @@ pub(super) struct Record {
     pub(super) restarts: u32,
     /// We ended it by force; of the run that began at this time.
     pub(super) killed_run_ms: Option<u64>,
-    /// Of its last run, oldest first.
-    pub(super) last_lines: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,16 +52,7 @@ pub(super) struct Failure {
 
 impl Record {
     pub(super) fn new(spec: Arc<UnitSpec>) -> Record {
-        Record {
-            spec,
-            holder: None,
-            unit: None,
-            work: None,
-            failure: None,
-            restarts: 0,
-            killed_run_ms: None,
-            last_lines: Vec::new(),
-        }
+        Record { spec, holder: None, unit: None, work: None, failure: None, restarts: 0, killed_run_ms: None }
     }
 
     /// The engine told this; what it told later of the same container is kept.
@@ -73,9 +62,6 @@ impl Record {
             return;
         }
         if role == Role::Unit {
-            if held.is_none_or(|held| held.started_ms != container.started_ms) {
-                self.last_lines.clear();
-            }
             if container.is_running() {
                 self.failure = None;
             }
@@ -114,9 +100,10 @@ impl Record {
         self.spec.network_mode == "managed"
     }
 
-    /// A process in the unit's own network namespace: its holder, or (should that have been killed) the unit itself.
+    /// A process in the unit's own network namespace: while it runs, it is where its program is, whatever became of its
+    /// holder; then its holder.
     fn process_of_namespace(&self) -> Option<u32> {
-        let living = [&self.holder, &self.unit].into_iter().flatten().find(|container| container.lives());
+        let living = [&self.unit, &self.holder].into_iter().flatten().find(|container| container.lives());
         living.filter(|_| self.is_managed()).map(|container| container.pid)
     }
 
@@ -124,8 +111,13 @@ impl Record {
         self.process_of_namespace().map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")))
     }
 
-    /// What was read from the engine, corrected by what the kernel says while it does not answer.
-    pub(super) fn as_seen_without_engine(mut self) -> Record {
+    /// What was read from the engine, corrected by what the kernel says while it does not answer, and why it does not.
+    pub(super) fn as_seen_without_engine(mut self, problem: Option<&str>) -> Record {
+        if let (Some(work), Some(problem)) = (&mut self.work, problem)
+            && !work.what.contains(problem)
+        {
+            work.what.push_str(&format!("; {problem}"));
+        }
         for role in [Role::Holder, Role::Unit] {
             let container = self.container_mut(role);
             *container = container.as_ref().map(Container::as_seen_without_engine);
@@ -145,7 +137,8 @@ impl Record {
             restarts: self.restarts,
             started_ms: unit.map_or(0, |unit| unit.started_ms),
             exited_ms: unit.map_or(0, |unit| unit.finished_ms).max(failed_ms),
-            can_start: unit.is_some() && (!self.is_managed() || self.process_of_namespace().is_some()),
+            can_start: unit.is_some_and(|unit| unit.phase != Phase::Dead)
+                && (!self.is_managed() || self.process_of_namespace().is_some()),
             plugged: self.process_of_namespace().is_some_and(|pid| is_plugged(pid, self.spec.ip)),
             health: Health::default(),
             image_health: unit.and_then(|unit| unit.health.clone()),
@@ -161,6 +154,7 @@ impl Record {
             }
             (Some(WorkKind::Stopping), Some(unit)) if unit.is_running() => UnitState::Stopping { pid },
             (_, Some(unit)) if unit.is_running() => UnitState::Running { pid },
+            (_, Some(unit)) if unit.phase == Phase::Removing => UnitState::Stopping { pid },
             (_, unit) => self.not_running(unit),
         }
     }
@@ -173,8 +167,8 @@ impl Record {
             (None, Some(unit)) => match unit.phase {
                 Phase::Created if unit.error.is_empty() => UnitState::Created,
                 Phase::Created => failed(&unit.error),
-                Phase::Removing => failed("the engine is removing its container"),
-                Phase::Running | Phase::Exited => self.exited(unit),
+                Phase::Dead => failed("the engine could not remove its container"),
+                Phase::Running | Phase::Removing | Phase::Exited => self.exited(unit),
             },
         }
     }
@@ -185,7 +179,7 @@ impl Record {
             Some(run_ms) if run_ms == unit.started_ms => Cause::GraceOver,
             _ => Cause::Own,
         };
-        let lines = if unit.exit_code == 0 { Vec::new() } else { self.last_lines.clone() };
+        let lines = unit.last_lines.clone();
         let reason = exit::reason(unit.exit_code, cause, lines.last().map(String::as_str));
         UnitState::Exited { code: unit.exit_code, reason, lines }
     }

@@ -60,13 +60,6 @@ impl Table {
         });
     }
 
-    /// The unit whose own container this is.
-    pub(super) fn unit_of(&self, id: &str) -> Option<String> {
-        let records = self.lock();
-        let (name, _) = records.iter().find(|(_, record)| record.unit.as_ref().is_some_and(|unit| unit.id == id))?;
-        Some(name.clone())
-    }
-
     /// The engine has these no more.
     pub(super) fn drop_containers(&self, is_gone: impl Fn(&Container) -> bool) {
         let names: Vec<_> = self.lock().keys().cloned().collect();

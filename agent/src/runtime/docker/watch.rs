@@ -2,6 +2,7 @@
 //! Nothing is concluded from what was done.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use tokio::task::JoinSet;
 
 use super::container::{Container, Phase};
 use super::engine::EngineError;
+use super::labels;
 use super::record::WorkKind;
 use super::work::{Shared, backoff, now_ns};
-use super::{labels, logs};
 
 /// How often everything is listed: what no event told is seen then.
 const LIST_EVERY: Duration = Duration::from_secs(10);
@@ -22,8 +23,6 @@ const LIST_EVERY: Duration = Duration::from_secs(10);
 const LIST_LIMIT: Duration = Duration::from_secs(5);
 /// Containers looked at together.
 const LOOKS_AT_ONCE: usize = 8;
-/// How much of a log goes into the reason of an exit.
-const LAST_LINES: usize = 10;
 /// What problems with the engine are about.
 const ABOUT: &str = "container engine";
 
@@ -43,6 +42,7 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             }
             Err(error) => error,
         };
+        shared.is_seen.store(false, Ordering::Release);
         shared.engine.lost(&error);
         if shared.engine.is_expected() {
             shared.problems.set(ABOUT, format!("{error}; its containers stay as they are"));
@@ -125,27 +125,13 @@ impl Shared {
         let shared = self.clone();
         tokio::spawn(async move {
             loop {
-                shared.look_closely(&id).await;
+                // What could not be seen now is seen at the next list.
+                let _ = shared.look(&id).await;
                 let mut looks = shared.looks.0.lock().unwrap_or_else(PoisonError::into_inner);
                 if !looks.1.remove(&id) {
                     looks.0.remove(&id);
                     return;
                 }
-            }
-        });
-    }
-
-    /// With the last lines of one that ended badly. What could not be seen now is seen at the next list.
-    async fn look_closely(&self, id: &str) {
-        let Ok(Some(container)) = self.look(id).await else { return };
-        if container.phase != Phase::Exited || container.exit_code == 0 {
-            return;
-        }
-        let Some(name) = self.table.unit_of(id) else { return };
-        let lines = logs::last_lines(&self.engine, id, container.started_ms, LAST_LINES).await;
-        self.table.update(&name, |record| {
-            if record.unit.as_ref().is_some_and(|unit| unit.id == id && unit.started_ms == container.started_ms) {
-                record.last_lines = lines;
             }
         });
     }
@@ -175,9 +161,10 @@ impl Shared {
                 looks.join_next().await;
             }
             let (shared, id) = (self.clone(), id.clone());
-            looks.spawn(async move { shared.look_closely(&id).await });
+            looks.spawn(async move { shared.look(&id).await.map(drop) });
         }
         while looks.join_next().await.is_some() {}
+        self.is_seen.store(true, Ordering::Release);
         Ok(())
     }
 }
@@ -188,6 +175,6 @@ fn is_as_known(container: &Container, state: Option<ContainerSummaryStateEnum>) 
         Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED) => container.lives(),
         Some(ContainerSummaryStateEnum::CREATED) => container.phase == Phase::Created,
         Some(ContainerSummaryStateEnum::EXITED) => container.phase == Phase::Exited,
-        _ => container.phase == Phase::Removing,
+        _ => matches!(container.phase, Phase::Removing | Phase::Dead),
     }
 }

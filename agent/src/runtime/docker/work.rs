@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use super::DockerOptions;
 use super::container::Container;
 use super::engine::{CHANGE_LIMIT, Engine, EngineError, LOOK_LIMIT};
 use super::kept::Kept;
+use super::labels::Role;
+use super::logs;
 use super::pull::Pulls;
 use super::record::{Failure, WorkKind};
 use super::table::Table;
@@ -32,6 +35,11 @@ impl Default for Places {
     }
 }
 
+/// How much of a log goes into the reason of an exit.
+const LAST_LINES: usize = 10;
+/// They are worth this much waiting; without them the end is told as well.
+const LINES_LIMIT: Duration = Duration::from_secs(2);
+
 /// What the work on units shares.
 pub(super) struct Shared {
     pub(super) engine: Engine,
@@ -42,6 +50,10 @@ pub(super) struct Shared {
     pub(super) problems: Problems,
     pub(super) pulls: Pulls,
     pub(super) looks: Looks,
+    /// The engine has told of all its containers since it was last away.
+    pub(super) is_seen: AtomicBool,
+    /// Taken to import the holders' image: once is enough.
+    pub(super) importing: tokio::sync::Mutex<()>,
     pub(super) kept: Kept,
     pub(super) places: Places,
     /// Of the work on each unit, by its name.
@@ -87,8 +99,8 @@ pub(super) struct Job {
 impl Shared {
     pub(super) fn new(options: DockerOptions, table: Table, kept: Kept) -> Shared {
         let DockerOptions { engine, node_id, host, problems } = options;
-        let (pulls, looks, places, tasks) = Default::default();
-        Shared { engine, node_id, host, problems, table, kept, pulls, looks, places, tasks }
+        let (pulls, looks, is_seen, importing, places, tasks) = Default::default();
+        Shared { engine, node_id, host, problems, table, kept, pulls, looks, is_seen, importing, places, tasks }
     }
 
     /// Begins work on a unit in place of what was being done with it; returns at once.
@@ -129,15 +141,35 @@ impl Shared {
         let asked_ns = now_ns();
         let told = self.engine.ask(LOOK_LIMIT, |docker| async move { docker.inspect_container(id, None).await }).await;
         match told {
-            Ok(told) => Ok(Container::read(told, self.node_id, asked_ns).map(|(role, spec, container)| {
+            Ok(told) => {
+                let Some((role, spec, mut container)) = Container::read(told, self.node_id, asked_ns) else {
+                    return Ok(None);
+                };
+                if role == Role::Unit && container.has_failed() {
+                    container.last_lines = self.last_lines(&spec.name, &container).await;
+                }
                 self.table.put(role, spec, container.clone());
-                container
-            })),
+                Ok(Some(container))
+            }
             Err(error) if error.is_missing() => {
                 self.table.drop_containers(|container| container.id == id);
                 Ok(None)
             }
             Err(error) => Err(error),
+        }
+    }
+}
+
+impl Shared {
+    /// Of the run that ended; read once.
+    async fn last_lines(&self, name: &str, container: &Container) -> Vec<String> {
+        let known = self.table.get(name).and_then(|record| record.unit);
+        match known.filter(|known| known.id == container.id && known.started_ms == container.started_ms) {
+            Some(known) if !known.last_lines.is_empty() => known.last_lines,
+            _ => {
+                let read = logs::last_lines(&self.engine, &container.id, container.started_ms, LAST_LINES);
+                tokio::time::timeout(LINES_LIMIT, read).await.unwrap_or_default()
+            }
         }
     }
 }
