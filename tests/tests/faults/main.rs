@@ -12,6 +12,7 @@ mod drain;
 mod footprint;
 mod gossip;
 mod health;
+mod keep;
 mod loss;
 mod server;
 
