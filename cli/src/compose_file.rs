@@ -145,7 +145,7 @@ fn dot_env(path: &Path, env: &BTreeMap<String, String>) -> Result<BTreeMap<Strin
         }
         read => read.cannot(format!("read {}", path.display()))?,
     };
-    let parsed = dotenv::parse(&String::from_utf8_lossy(&bytes), Style::Compose, env);
+    let parsed = dotenv::parse(&String::from_utf8_lossy(&bytes), Style::Compose, env, FILE_MAX_BYTES);
     if !parsed.faults.is_empty() {
         let lines = parsed.faults.iter().map(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.message));
         return Err(Failure::new(format!("{} is not understood", path.display()))

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::interpolate;
-use crate::limits::FILE_MAX_BYTES;
 use crate::problem::shown;
 
 /// Most faults kept of one file; more are not read by anyone.
@@ -37,11 +36,12 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Reads `text`; `${VAR}` in values looks into `env`, then into the lines before.
+/// Reads `text`; `${VAR}` in values looks into `env`, then into the lines before. Values together may hold `max_bytes`.
 ///
 /// `export NAME=value`, `NAME: value` and comments with `#` are read. Values are bare, in single quotes (as they are) or
 /// in double quotes (`\n`, `\t`, `\"`, `\\`, `\$`); quoted ones may go over several lines.
-pub fn parse(text: &str, style: Style, env: &BTreeMap<String, String>) -> Parsed {
+pub fn parse(text: &str, style: Style, env: &BTreeMap<String, String>, max_bytes: usize) -> Parsed {
+    let mut bytes_left = max_bytes;
     let mut parsed = Parsed::default();
     let mut known = BTreeMap::new();
     let mut rest = text.trim_start_matches('\u{FEFF}');
@@ -54,8 +54,10 @@ pub fn parse(text: &str, style: Style, env: &BTreeMap<String, String>) -> Parsed
             Ok(None) => {}
             Ok(Some(pair)) => {
                 after = pair.after;
-                match pair.value.map(|value| value.expand(env, &known, &mut parsed.unset)).transpose() {
+                match pair.value.map(|value| value.expand(env, &known, bytes_left, &mut parsed.unset)).transpose() {
                     Ok(value) => {
+                        let len = pair.name.len() + value.as_ref().map_or(0, String::len);
+                        bytes_left = bytes_left.saturating_sub(len);
                         known.insert(pair.name.to_owned(), value.clone().unwrap_or_default());
                         parsed.pairs.push((pair.name.to_owned(), value));
                     }
@@ -89,6 +91,7 @@ impl Raw {
         self,
         env: &BTreeMap<String, String>,
         known: &BTreeMap<String, String>,
+        max_bytes: usize,
         unset: &mut BTreeSet<String>,
     ) -> Result<String, String> {
         let text = match self {
@@ -96,7 +99,7 @@ impl Raw {
             Self::Text(text) if !text.contains('$') => return Ok(text),
             Self::Text(text) => text,
         };
-        let expanded = interpolate::expand(&text, &|name| env.get(name).or_else(|| known.get(name)), FILE_MAX_BYTES)?;
+        let expanded = interpolate::expand(&text, &|name| env.get(name).or_else(|| known.get(name)), max_bytes)?;
         unset.extend(expanded.unset);
         Ok(expanded.text)
     }
@@ -178,9 +181,11 @@ fn closed<'t>(quote: char, value: String, behind: &str, after: &'t str) -> Resul
 mod tests {
     use super::*;
 
+    const MAX_BYTES: usize = 1_000;
+
     fn pairs(text: &str) -> Vec<(String, String)> {
         let env = BTreeMap::from([("SET".to_owned(), "outside".to_owned())]);
-        let parsed = parse(text, Style::Compose, &env);
+        let parsed = parse(text, Style::Compose, &env, MAX_BYTES);
         assert_eq!(parsed.faults, []);
         parsed.pairs.into_iter().map(|(name, value)| (name, value.unwrap_or("(none)".into()))).collect()
     }
@@ -207,15 +212,23 @@ mod tests {
 
     #[test]
     fn raw_values_are_taken_as_they_are() {
-        let parsed = parse("A='x' # $B\n# c\nB\n", Style::Raw, &BTreeMap::new());
+        let parsed = parse("A='x' # $B\n# c\nB\n", Style::Raw, &BTreeMap::new(), MAX_BYTES);
         let expected = [("A".to_owned(), Some("'x' # $B".to_owned())), ("B".to_owned(), None)];
         assert_eq!(parsed.pairs, expected);
     }
 
     #[test]
+    fn values_that_grow_from_line_to_line_end_at_the_limit() {
+        let text: String = (1..100).map(|n| format!("K{n}=${{K{}}}${{K{}}}x\n", n - 1, n - 1)).collect();
+        let parsed = parse(&text, Style::Compose, &BTreeMap::new(), MAX_BYTES);
+        assert!(parsed.pairs.iter().all(|(_, value)| value.as_ref().is_some_and(|value| value.len() < MAX_BYTES)));
+        assert_eq!(parsed.faults.len(), FAULTS_MAX);
+    }
+
+    #[test]
     fn lines_that_are_no_pair_are_all_named() {
         let text = "A=1\nnon sense\n=x\nB='two\nlines' x\nC=$\nD=\"open\n\n";
-        let parsed = parse(text, Style::Compose, &BTreeMap::new());
+        let parsed = parse(text, Style::Compose, &BTreeMap::new(), MAX_BYTES);
         assert_eq!(parsed.faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7]);
     }
 }

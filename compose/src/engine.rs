@@ -95,8 +95,11 @@ fn read_groups(field: &Field, report: &mut Report) -> Vec<String> {
     items.iter().map(|item| read_word(item, "a group's name or id", report)).collect()
 }
 
-/// Items of a list that are one of `known`, or what to write instead.
-fn advice<'k>(wrong: &str, known: impl Iterator<Item = &'k str>, otherwise: &str) -> String {
+/// The one of `known` that was meant, or else what to write; nothing when nobody will read it.
+fn advice<'k>(wrong: &str, known: impl Iterator<Item = &'k str>, otherwise: &str, report: &Report) -> String {
+    if report.is_full() {
+        return String::new();
+    }
     match keys::nearest(wrong, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => otherwise.to_owned(),

@@ -10,6 +10,9 @@ use crate::report::Report;
 use crate::value::Value;
 use crate::{keys, path};
 
+/// A file counts for each service that names it.
+const TOO_LARGE: &str = "the files named by all services are too large together: use fewer or shorter ones";
+
 /// The pairs of all files under `env_file`; of two that name one key the later one counts.
 ///
 /// A name without a value takes the one it has where the command is typed, and is left out when it has none there.
@@ -87,7 +90,11 @@ fn pairs_of(field: &Field, request: &Request, context: &mut Context) -> Vec<(Str
         }
         _ => return Vec::new(),
     };
-    let parsed = dotenv::parse(text, request.style, context.env);
+    if !context.spend(text.len()) {
+        field.problem(TOO_LARGE, &mut context.report);
+        return Vec::new();
+    }
+    let parsed = dotenv::parse(text, request.style, context.env, context.bytes_left);
     for fault in &parsed.faults {
         field.problem(format!("{} line {}: {}", shown(&path), fault.line, fault.message), &mut context.report);
     }
@@ -97,7 +104,7 @@ fn pairs_of(field: &Field, request: &Request, context: &mut Context) -> Vec<(Str
     }
     let weight = parsed.pairs.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len)).sum();
     if !context.spend(weight) {
-        field.problem("the files named are too large together: use fewer", &mut context.report);
+        field.problem(TOO_LARGE, &mut context.report);
         return Vec::new();
     }
     parsed.pairs

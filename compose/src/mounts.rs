@@ -130,7 +130,8 @@ fn read_mode(mode: &str, mount: &mut Mount, field: &Field, report: &mut Report) 
     match mode {
         "rw" | "copy" => {}
         "ro" => mount.read_only = true,
-        "nocopy" => mount.no_copy = true,
+        // A folder of the host is never filled from the image.
+        "nocopy" => mount.no_copy = mount.kind == VOLUME,
         "z" | "Z" => keys::not_yet(field.place(), mode, NOT_RELABELLED, report),
         _ if PROPAGATIONS.contains(&mode) => mount.propagation = mode.to_owned(),
         _ if CONSISTENCIES.contains(&mode) => {}

@@ -45,7 +45,7 @@ fn mounts_in_the_short_form_are_volumes_paths_or_anonymous() {
         Mount { read_only: true, ..mount("bind", "/etc/ssl", "/c") },
         mount("volume", "", "/d"),
         mount("bind", "/srv/app/y", "/e"),
-        Mount { no_copy: true, propagation: "rslave".into(), ..mount("bind", "/srv", "/f") },
+        Mount { propagation: "rslave".into(), ..mount("bind", "/srv", "/f") },
         mount("bind", "/home/me/g", "/g"),
         Mount { no_copy: true, read_only: true, ..mount("volume", "data", "/h") },
     ];

@@ -118,10 +118,73 @@ fn large_files_of_every_shape_are_answered_in_time() {
         ("tags", filled("x-a:\n", |n| format!("- !t{n} x\n"))),
         ("circle", filled("services:\n", |n| format!("  s{n}: {{image: x, depends_on: [s{}, s0]}}\n", n + 1))),
         ("merges", filled("x-a: &a {a: 1, b: 2}\nx-b:\n", |_| "- {<<: [*a, *a]}\n".to_owned())),
+        ("mounts", filled("services:\n  web:\n    image: x\n    volumes:\n", |n| format!("    - /s{n}:/t{n}\n"))),
+        ("same target", filled("services:\n  web:\n    image: x\n    volumes:\n", |_| "    - /s:/t\n".to_owned())),
+        (
+            "long mounts",
+            filled("services:\n  web:\n    image: x\n    volumes:\n", |n| {
+                format!("    - {{type: volume, source: v{n}, target: /t{n}}}\n")
+            }),
+        ),
+        ("dots in paths", web_list("volumes", &format!("/a{}:/b", "/..".repeat(FILE_MAX_BYTES / 4)))),
+        ("modes", web_list("volumes", &format!("/a:/b:{}", "z,".repeat(FILE_MAX_BYTES / 3)))),
+        ("tmpfs options", web_list("tmpfs", &format!("/a:{}", "sise=1,".repeat(FILE_MAX_BYTES / 8)))),
+        ("capabilities", filled("services:\n  web:\n    image: x\n    cap_add:\n", |n| format!("    - NET_ADMI{n}\n"))),
+        ("ulimits", filled("services:\n  web:\n    image: x\n    ulimits:\n", |n| format!("      nofil{n}: 1\n"))),
+        (
+            "extra hosts",
+            filled("services:\n  web:\n    image: x\n    extra_hosts:\n", |n| format!("    - h{n}:1.2.3.4\n")),
+        ),
+        ("links", filled("services:\n  web:\n    image: x\n    links:\n", |n| format!("    - web:a{n}\n"))),
+        ("links to nobody", filled("services:\n  web:\n    image: x\n    links:\n", |n| format!("    - wev{n}\n"))),
+        ("one alias for many", filled("services:\n", |n| format!("  s{n}: {{image: x, links: ['s{n}:a']}}\n"))),
+        (
+            "volumes from in a row",
+            filled("services:\n", |n| format!("  s{n}: {{image: x, volumes_from: [s{}]}}\n", n + 1)),
+        ),
+        ("volumes from one, often", volumes_from_one_often()),
+        ("env files", filled("services:\n  web:\n    image: x\n    env_file:\n", |n| format!("    - f{n}\n"))),
+        ("profiles", filled("services:\n", |n| format!("  s{n}: {{image: x, profiles: [p{n}], depends_on: [s0]}}\n"))),
+        ("volumes unknown", filled("services:\n", |n| format!("  s{n}: {{image: x, volumes: ['v{n}:/v']}}\n"))),
+        ("volumes of Compose 1", filled("", |n| format!("s{n}: {{image: x, volumes: ['v{n}:/v']}}\n"))),
+        (
+            "top-level volumes",
+            filled("services: {web: {image: x}}\nvolumes:\n", |n| format!("  v{n}: {{external: true}}\n")),
+        ),
+        ("sysctls", filled("services:\n  web:\n    image: x\n    sysctls:\n", |n| format!("    - vm.a{n}=1\n"))),
+        ("cpuset", web_key("cpuset", &"0,".repeat(FILE_MAX_BYTES / 3))),
         ("list labels", filled("services:\n  web:\n    image: x\n    labels:\n", |n| format!("    - l{n}=x\n"))),
     ] {
         timed(name, &text);
     }
+}
+
+/// Service `web` with one item under `key`.
+fn web_list(key: &str, item: &str) -> String {
+    format!("services: {{web: {{image: x, {key}: ['{item}']}}}}\n")
+}
+
+fn web_key(key: &str, value: &str) -> String {
+    format!("services: {{web: {{image: x, {key}: '{value}'}}}}\n")
+}
+
+/// A service with thousands of mounts, which another takes over thousands of times.
+fn volumes_from_one_often() -> String {
+    let mut text = "services:\n  a:\n    image: x\n    volumes:\n".to_owned();
+    text.extend((0..10_000).map(|n| format!("    - /s{n}:/t{n}\n")));
+    filled(&(text + "  b:\n    image: x\n    volumes_from:\n"), |_| "    - a\n".to_owned())
+}
+
+#[test]
+fn files_named_in_files_cannot_grow_the_stack_without_bound() {
+    let named = [("/big.env".to_owned(), Ok(filled("", |n| format!("K{n}=${{K{}}}x\n", n.saturating_sub(1)))))].into();
+    let text = filled("services:\n", |n| format!("  s{n}: {{image: x, env_file: big.env}}\n"));
+    let files = [SourceFile { path: "compose.yml".into(), text }];
+    let start = cpu_time();
+    let found = load(&Sources { named: &named, ..Sources::new(&files, &Default::default(), STACK) });
+    let took = cpu_time() - start;
+    assert!(found.is_err());
+    assert!(took < BUDGET, "{took:?}");
 }
 
 #[test]
@@ -201,6 +264,30 @@ const WORDS: &[&str] = &[
     "x-remuda",
     "runtime",
     "\\",
+    "volumes",
+    "data:/data",
+    "./a:/b:ro",
+    "tmpfs",
+    "/run:size=1m",
+    "type: bind",
+    "source",
+    "target",
+    "external",
+    "cap_add",
+    "NET_ADMIN",
+    "devices",
+    "/dev/a",
+    "ulimits",
+    "nofile",
+    "sysctls",
+    "extra_hosts",
+    "a:1.2.3.4",
+    "env_file",
+    "mem_limit",
+    "links",
+    "volumes_from",
+    "profiles",
+    "logging",
 ];
 
 /// A file that uses everything we act on.

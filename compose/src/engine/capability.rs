@@ -61,7 +61,7 @@ pub(super) fn read(field: &Field, report: &mut Report) -> Vec<String> {
         let upper = text.trim().to_ascii_uppercase();
         let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
         if !NAMES.contains(&name) {
-            let advice = advice(name, NAMES.into_iter(), "capabilities(7) lists what there is");
+            let advice = advice(name, NAMES.into_iter(), "capabilities(7) lists what there is", report);
             item.problem(format!("unknown capability {}: {advice}", shown(text)), report);
         } else if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());

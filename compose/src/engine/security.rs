@@ -24,7 +24,7 @@ fn read_one(field: &Field, context: &mut Context) -> Option<String> {
     let (name, value) = (&text[..end], text.get(end + 1..).unwrap_or_default());
     let is_alone = name == "no-new-privileges" && end == text.len();
     if !NAMES.contains(&name) {
-        let advice = advice(name, NAMES.into_iter(), &format!("expected {EXPECTED}"));
+        let advice = advice(name, NAMES.into_iter(), &format!("expected {EXPECTED}"), &context.report);
         field.problem(format!("unknown security option {}: {advice}", shown(name)), &mut context.report);
         return None;
     }

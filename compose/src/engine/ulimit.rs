@@ -33,7 +33,7 @@ pub(super) fn read(field: &Field, report: &mut Report) -> Vec<Ulimit> {
     let mut limits = Vec::new();
     for entry in field.entries("a map from limits such as `nofile:` to numbers", report) {
         if !NAMES.contains(&entry.key()) {
-            let advice = advice(entry.key(), NAMES.into_iter(), "setrlimit(2) lists what there is");
+            let advice = advice(entry.key(), NAMES.into_iter(), "setrlimit(2) lists what there is", report);
             entry.problem_at_key(format!("unknown limit {}: {advice}", shown(entry.key())), report);
         } else if let Some((soft, hard)) = read_limit(&entry, report) {
             limits.push(Ulimit { name: entry.key().to_owned(), soft, hard });

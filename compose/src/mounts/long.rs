@@ -88,10 +88,7 @@ fn read_key(entry: &Field, mount: &mut Mount, report: &mut Report) {
     match entry.key() {
         "read_only" => mount.read_only = entry.boolean(report).unwrap_or(false),
         "consistency" => {
-            if entry.line("`consistent`, `cached` or `delegated`", report).is_some_and(|c| !CONSISTENCIES.contains(&c))
-            {
-                entry.expected("`consistent`, `cached` or `delegated`", report);
-            }
+            entry.choice(&CONSISTENCIES.map(|name| (name, ())), report);
         }
         kind @ (BIND | VOLUME | TMPFS) if kind != mount.kind && !matches!(entry.node.value, Value::Null) => {
             entry.problem_at_key(format!("goes with `type: {kind}` only: remove it, or change the `type`"), report);
