@@ -3,12 +3,11 @@
 mod containerless;
 
 use remuda_api::resource::{Container, ContainerState, Health, Host, HostState, Port, Service, ServiceState, Stack};
-use remuda_api::spec::{ServiceMode, ServiceSpec};
+use remuda_api::spec::{NetworkMode, PublishMode, ServiceMode, ServiceSpec};
 
 use crate::clock::rfc3339;
-use crate::health;
-use crate::state::{self, Rest, State};
-use crate::volumes;
+use crate::state::{self, HostPort, Rest, State};
+use crate::{health, place, volumes};
 
 pub fn container(state: &State, container: &state::Container) -> Container {
     let status = container.status.clone().unwrap_or_default();
@@ -123,9 +122,28 @@ pub fn service(state: &State, service: &state::Service) -> Service {
         },
         reason: match service.rest {
             Some(rest) => Some(why_resting(service, rest)),
-            None => wanted.clone().find_map(|c| reason(state, c).filter(|_| c.health() != Health::Healthy)),
+            None => wanted
+                .clone()
+                .find_map(|c| reason(state, c).filter(|_| c.health() != Health::Healthy))
+                .or_else(|| contended(state, service)),
         },
     }
+}
+
+/// A port it publishes on every host that a program of some host listens on as well, since after it was accepted.
+fn contended(state: &State, service: &state::Service) -> Option<String> {
+    let published = service.spec.ports.iter().filter(|port| port.mode == PublishMode::Ingress).filter_map(HostPort::of);
+    let published: Vec<HostPort> = published.collect();
+    let uses_host_network = |c: &state::Container| {
+        state.services.get(&c.service_id).is_some_and(|service| service.spec.network_mode == NetworkMode::Host)
+    };
+    state.nodes.values().filter(|_| !published.is_empty()).find_map(|node| {
+        let (port, holder) = place::listening(&node.facts).into_iter().find(|(port, _)| published.contains(port))?;
+        // That may well be one of ours.
+        let is_ours = state.containers.values().any(|c| c.node_id == node.id && uses_host_network(c));
+        let words = format!("port {port} is also held by {holder} on {}: from outside it leads here", node.name);
+        (!is_ours).then_some(words)
+    })
 }
 
 fn why_resting(service: &state::Service, rest: Rest) -> String {

@@ -11,8 +11,8 @@ use crate::publish::DEFAULT_NETWORK;
 /// A reservation above these fits no machine; larger numbers are mistakes of unit.
 const CPU_MAX_MILLI: u64 = 1_000_000;
 const MEMORY_MAX_BYTES: u64 = 1 << 50;
-/// A stop that takes longer than a day is a mistake of unit.
-const STOP_GRACE_MAX_MS: u64 = 86_400_000;
+/// A stop, or a wait before a start, that takes longer than a day is a mistake of unit.
+const DAY_MS: u64 = 86_400_000;
 /// Arguments and environment of a process share what execve takes (128 KiB per string, 2 MiB in all).
 const STRING_MAX_BYTES: usize = 128 << 10;
 const SIGNALS: [&str; 12] = [
@@ -34,8 +34,13 @@ pub(super) fn check(name: &str, service: &ServiceSpec, stack: &StackSpec, faults
     for (index, rule) in service.constraints.iter().enumerate() {
         constraint(rule, &at(&format!("constraints[{index}]")), faults);
     }
-    if service.stop_grace_ms > STOP_GRACE_MAX_MS {
+    if service.stop_grace_ms > DAY_MS {
         faults.add(at("stop_grace_ms"), format!("{} ms is more than a day", service.stop_grace_ms));
+    }
+    let limits = service.restart_limits;
+    let times = [("restart_limits.delay_ms", limits.delay_ms), ("restart_limits.window_ms", limits.window_ms)];
+    for (field, ms) in times.into_iter().filter_map(|(field, ms)| Some((field, ms?))).filter(|(_, ms)| *ms > DAY_MS) {
+        faults.add(at(field), format!("{ms} ms is more than a day"));
     }
     if let Some(signal) = &service.stop_signal
         && !is_signal(signal)

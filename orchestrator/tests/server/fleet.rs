@@ -285,3 +285,29 @@ async fn a_server_with_an_older_store_tells_a_host_nothing_however_far_it_counts
     fleet.api.up("shop", json!({"web": web(1)})).await;
     assert_eq!(fleet.api.containers().await[0].state, ContainerState::Pending, "nothing is placed there");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_brings_a_listener_for_a_published_port_is_named_with_it() {
+    let fleet = Fleet::start().await;
+    let _h1 = fleet.host("h1").await;
+    fleet.api.until_ready(1).await;
+    let port = json!([{"target": 80, "published": 8080}]);
+    fleet.api.up("shop", json!({"web": {"command": ["x"], "ports": port}})).await;
+    fleet.api.until_running(1).await;
+    let taken = HostFacts {
+        name: "h2".into(),
+        underlay_ip: "192.0.2.2".into(),
+        listening: vec!["8080/tcp nginx".into()],
+        ..facts()
+    };
+    let _h2 = fleet.host_with(taken).await;
+    fleet.api.until_ready(2).await;
+    let web: Service = fleet.api.get("/v1/services/shop/web").await;
+    let expected = "port 8080/tcp is also held by nginx on h2: from outside it leads here";
+    assert_eq!(web.reason.as_deref(), Some(expected));
+    let (status, body) = fleet
+        .api
+        .put_stack("blog", json!({"web": {"command": ["x"], "ports": [{"target": 80, "published": 8080}]}}))
+        .await;
+    assert_eq!(status, 422, "{body}");
+}

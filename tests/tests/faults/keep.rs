@@ -38,7 +38,11 @@ fn containers_of_a_host_that_is_cut_off_are_reached_elsewhere_under_their_own_ad
 
     crowd.fleet.remuda(&["host", "drain", "h2"]).unwrap();
     wait_for("all run again", LIMIT, || Ok((crowd.members()?.len() == REPLICAS).then_some(()))).unwrap();
-    assert_eq!((addresses(&crowd), crowd.members_on("h2").unwrap().len()), (before.clone(), 0), "a drain keeps them too");
+    assert_eq!(
+        (addresses(&crowd), crowd.members_on("h2").unwrap().len()),
+        (before.clone(), 0),
+        "a drain keeps them too"
+    );
     everybody_is_reached_from(&crowd, &["h1", "h3"], &before);
     super::end(crowd);
 }
