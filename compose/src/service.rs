@@ -48,7 +48,7 @@ pub(crate) fn read(field: &Field, format: Format, context: &mut Context) -> Serv
     for entry in field.members().iter().filter(|entry| entry.key() == "x-remuda") {
         extension::read(entry, &mut service, context);
     }
-    read_together(&entries, &mut service, context);
+    read_together(field, &entries, &mut service, context);
     if let Some(entry) = entries.iter().find(|entry| entry.key() == "volume_driver") {
         let driver = volumes::read_driver(entry, &mut context.report);
         for volume in &mut context.references.volumes[volumes_before..] {
@@ -94,7 +94,7 @@ fn read_key(entry: &Field, name: &str, service: &mut ServiceSpec, context: &mut 
 }
 
 /// Keys whose meaning depends on others, in whatever order they are written.
-fn read_together(entries: &[Field], service: &mut ServiceSpec, context: &mut Context) {
+fn read_together(field: &Field, entries: &[Field], service: &mut ServiceSpec, context: &mut Context) {
     for entry in entries {
         match entry.key() {
             // A policy under `deploy` wins over `restart`, what is written in the file over what it names.
@@ -116,18 +116,18 @@ fn read_together(entries: &[Field], service: &mut ServiceSpec, context: &mut Con
     let is_empty = |words: &Option<Vec<String>>| words.as_ref().is_some_and(Vec::is_empty);
     service.engine.clear_entrypoint = is_empty(&service.entrypoint);
     service.engine.clear_command = is_empty(&service.command);
-    if runs_as_process(entries, service) {
+    if runs_as_process(field, entries, service) {
         leave_no_engine(entries, service, context);
     }
 }
 
 /// Runs as a process of the host whatever the fleet offers: it says so, or has no image.
-fn runs_as_process(entries: &[Field], service: &ServiceSpec) -> bool {
+fn runs_as_process(field: &Field, entries: &[Field], service: &ServiceSpec) -> bool {
     let has = |key: &str| entries.iter().any(|entry| entry.key() == key);
     match service.runtime {
         Some(RuntimeKind::Docker) => false,
         Some(RuntimeKind::Process) => true,
-        None => !has("image") && (has("command") || has("entrypoint")),
+        None => !has("image") && field.node.get("build").is_none() && (has("command") || has("entrypoint")),
     }
 }
 
@@ -231,7 +231,9 @@ fn check_whole(field: &Field, entries: &[Field], service: &ServiceSpec, report: 
     if find("image").is_none() {
         let message = match service.runtime {
             Some(RuntimeKind::Docker) => "has no `image:`, and runtime `docker` needs one: add it",
-            Some(RuntimeKind::Process) | None if has_program => "",
+            Some(RuntimeKind::Process) if has_program => "",
+            // A command for an image that is to be built is none for a program of the host.
+            None if has_program && field.node.get("build").is_none() => "",
             // That has been refused, and the image may be there.
             _ if field.node.get("extends").is_some() => "",
             _ if field.node.get("build").is_some() => {
