@@ -47,11 +47,12 @@ impl Job {
     /// Running, and so with a network namespace.
     async fn put_holder(&self) -> Result<(), Trouble> {
         let record = self.shared.table.get(&self.spec.name);
-        let (id, is_running) = match record.and_then(|record| record.holder) {
-            Some(holder) => (holder.id.clone(), holder.is_running()),
+        // By the kernel's word: the engine's may be from before it was away.
+        let (id, lives) = match record.and_then(|record| record.holder) {
+            Some(holder) => (holder.id.clone(), holder.lives()),
             None => (self.create_holder().await?, false),
         };
-        if !is_running {
+        if !lives {
             self.shared
                 .change(|docker| async move { docker.start_container(&id, None).await.map(|()| id) })
                 .await

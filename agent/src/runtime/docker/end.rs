@@ -79,8 +79,14 @@ impl Job {
         tokio::time::timeout(patience, ended).await.is_ok()
     }
 
-    /// Removes its containers, until they are gone.
+    /// Removes its containers, until they are gone. One that has none yet, at an engine that is away, is gone already:
+    /// should the engine have made one all the same, that is seen when it is back.
     pub(super) async fn remove(self) -> Result<(), Trouble> {
+        let has_any = self.record().is_some_and(|record| record.holder.is_some() || record.unit.is_some());
+        if !has_any && !self.shared.engine.state().borrow().is_there() {
+            self.shared.table.forget(&self.spec.name);
+            return Ok(());
+        }
         let mut tries = 0;
         while let Err(error) = self.remove_once().await {
             self.shared.problems.set(&self.about("remove"), error.to_string());

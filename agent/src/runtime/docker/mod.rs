@@ -47,6 +47,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use remuda_api::assignment::Registry;
 
+use self::container::Container;
 pub use self::engine::{Engine, EngineError, EngineState};
 use self::hold_image::HoldImage;
 use self::kept::Kept;
@@ -171,7 +172,8 @@ impl DockerRuntime {
             Action::CreateUnit(spec) => self.create(spec),
             Action::StartUnit(name) => {
                 let record = self.record(name)?;
-                if record.work.is_none() && !record.is_running() {
+                let lives = record.unit.as_ref().is_some_and(Container::lives);
+                if record.work.is_none() && !lives {
                     self.shared.begin(&record.spec, WorkKind::Starting, Job::start);
                 }
                 Ok(())

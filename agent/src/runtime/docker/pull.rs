@@ -10,6 +10,7 @@ use bollard::query_parameters::CreateImageOptions;
 use futures::StreamExt;
 use remuda_api::assignment::Registry;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::engine::{Engine, EngineError, LOOK_LIMIT};
 use super::reference::Reference;
@@ -160,21 +161,25 @@ impl Pulls {
         let credentials = self.registry(reference.registry()).map(credentials);
         let docker = engine.client(PATIENCE)?;
         let mut told = docker.create_image(Some(options), None, credentials);
-        let (mut layers, mut said) = (Layers::default(), tokio::time::Instant::now());
+        let (mut layers, mut heard) = (Layers::default(), Instant::now());
+        let mut saying = tokio::time::interval(SAY_EVERY);
         loop {
-            match tokio::time::timeout(PATIENCE, told.next()).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(Ok(info))) => layers.take(info),
-                Ok(Some(Err(error))) => return Err(engine.error(error)),
-                Err(_) => {
+            tokio::select! {
+                next = told.next() => match next {
+                    None => return Ok(()),
+                    Some(Ok(info)) => layers.take(info),
+                    Some(Err(error)) => return Err(engine.error(error)),
+                },
+                () = tokio::time::sleep_until(heard + PATIENCE) => {
                     let words = format!("the registry {} sent nothing for {PATIENCE:?}", reference.registry());
                     return Err(EngineError::Silent(words));
                 }
+                _ = saying.tick() => {
+                    say.send_replace(Progress::Going(layers.words()));
+                    continue;
+                }
             }
-            if said.elapsed() >= SAY_EVERY {
-                said = tokio::time::Instant::now();
-                say.send_replace(Progress::Going(layers.words()));
-            }
+            heard = Instant::now();
         }
     }
 }
