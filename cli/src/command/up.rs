@@ -74,7 +74,6 @@ async fn apply(client: &Client, spec: StackSpec, args: &Args) -> Result<StackApp
 
 /// What was done, and what a user should know about it.
 fn show(applied: &StackApplied, is_pruning: bool) -> Result<(), Failure> {
-    applied.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     match applied.changes.is_empty() {
         true => out("no changes\n")?,
         false => out(&applied.changes.iter().map(|change| format!("{change}\n")).collect::<String>())?,

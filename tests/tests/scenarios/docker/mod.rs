@@ -3,6 +3,7 @@
 //! Figures are printed (`cargo xtask bench docker` measures them); what is asserted is that a thing happens, and what must not.
 
 mod adoption;
+mod data;
 mod hms;
 mod scale;
 mod swarm_app;
