@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use remuda_api::assignment::Assignment;
 use remuda_api::link::{CheckOutcome, CheckResult, PeerSeen};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -93,7 +94,7 @@ async fn answer(line: &str, agent: &Agent) -> Value {
         Some("desired") => json!({ "desired": format!("{:#?}", shown.desired) }),
         Some("observed") => json!({ "observed": format!("{:#?}", shown.observed) }),
         Some("plan") => json!({ "plan": shown.plan }),
-        Some("assignment") => json!({ "assignment": shown.assignment.as_deref() }),
+        Some("assignment") => json!({ "assignment": shown.assignment.as_deref().map(without_passwords) }),
         Some("leave") => leave(agent).await,
         _ => json!({ "error": "say one of status, counters, desired, observed, plan, assignment, leave" }),
     }
@@ -110,6 +111,14 @@ fn check(found: &CheckResult) -> Value {
         CheckOutcome::Failing => "failing",
     };
     json!({ "endpoint_id": found.endpoint_id, "outcome": outcome, "reason": found.reason })
+}
+
+/// Credentials for registries are shown nowhere, not even to root of this host.
+fn without_passwords(assignment: &Assignment) -> Assignment {
+    let mut shown = assignment.clone();
+    let registries = shown.environment.iter_mut().flat_map(|environment| &mut environment.registries);
+    registries.for_each(|registry| registry.password.clear());
+    shown
 }
 
 async fn counters(agent: &Agent) -> Value {

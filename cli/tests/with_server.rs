@@ -29,11 +29,16 @@ impl Fleet {
 
     /// `remuda WORDS` with this fleet's API, CA and key, unless the words say otherwise.
     fn remuda(&self, words: &[&str]) -> Said {
+        self.told(words, "")
+    }
+
+    /// The same with this text on standard input.
+    fn told(&self, words: &[&str], text: &str) -> Said {
         let ready = &self.server.as_ref().expect("it runs").ready;
         let api = format!("https://{}", ready.listen);
         let (ca, key) = (ready.ca_path.display().to_string(), ready.key_path.display().to_string());
         let variables = [("REMUDA_API", api.as_str()), ("REMUDA_CA", ca.as_str()), ("REMUDA_KEY_FILE", key.as_str())];
-        common::remuda_with(words, &variables)
+        common::remuda_told(words, &variables, text)
     }
 
     fn done(&self, words: &[&str]) -> Said {
@@ -318,4 +323,55 @@ fn the_example_of_health_checks_is_accepted() {
 #[test]
 fn help_needs_no_server() {
     assert_eq!(remuda(&["hosts", "--help"]).code, 0);
+}
+
+#[test]
+fn a_key_without_host_access_is_made_used_refused_and_revoked() {
+    let fleet = Fleet::new();
+    let made = fleet.done(&["key", "create", "ci", "--no-host-access"]);
+    assert!(
+        made.out.starts_with("remuda_key_") && made.out.lines().count() == 1 && made.err.contains("not shown again")
+    );
+    let file = fleet.folder.file("ci.key", &made.out);
+    let keys = fleet.list(&["key", "ls", "--key-file", &file]);
+    let shown: Vec<_> = keys.iter().map(|key| (key["name"].as_str(), key["host_access"].as_bool())).collect();
+    assert_eq!(shown, [(Some("admin"), Some(true)), (Some("ci"), Some(false))]);
+    let refused = fleet.remuda(&["key", "create", "more", "--key-file", &file]);
+    assert!(refused.code == 1 && refused.err.contains("no host access"), "{}", refused.err);
+    let compose = fleet.shop(1);
+    let refused = fleet.remuda(&["up", "-d", "-f", &compose, "-s", "shop", "--key-file", &file]);
+    assert!(refused.code == 1 && refused.err.contains("services.web.runtime"), "{}", refused.err);
+    assert_eq!(fleet.done(&["key", "rm", "ci"]).out, "ci: revoked\n");
+    assert_eq!(fleet.remuda(&["ps", "--key-file", &file]).code, 1);
+    let last = fleet.remuda(&["key", "rm", "admin"]);
+    assert!(last.code == 1 && last.err.contains("last key with host access"), "{}", last.err);
+}
+
+#[test]
+fn a_registrys_password_is_read_from_standard_input_and_never_shown() {
+    let fleet = Fleet::new();
+    let login = ["registry", "login", "https://Registry.Example:5000/v2/", "-u", "ann", "--password-stdin"];
+    let said = fleet.told(&login, "s3cret-word\n");
+    assert_eq!((said.code, said.out.as_str()), (0, "registry.example:5000: logged in as ann\n"), "{}", said.err);
+    let shown = fleet.done(&["registry", "ls"]).out + &fleet.done(&["events", "-o", "json"]).out;
+    assert!(shown.contains("registry.example:5000") && !shown.contains("s3cret-word"), "{shown}");
+    assert_eq!(fleet.told(&login, "").code, 2, "no password");
+    fleet.done(&["registry", "logout", "registry.example:5000"]);
+    assert_eq!(fleet.remuda(&["registry", "logout", "registry.example:5000"]).code, 1);
+}
+
+#[test]
+fn what_is_stopped_stays_so_and_what_does_not_exist_has_a_likeness() {
+    let fleet = Fleet::new();
+    let compose = fleet.shop(2);
+    fleet.done(&["up", "-d", "-f", &compose, "-s", "shop"]);
+    assert_eq!(fleet.done(&["stop", "shop"]).out, "shop/web: stopped\n");
+    assert_eq!(fleet.list(&["services"])[0]["state"], "inactive");
+    let again = fleet.done(&["up", "-f", &compose, "-s", "shop"]);
+    assert!(again.err.contains("stopped by hand: `remuda start shop/web`"), "{}", again.err);
+    assert_eq!(fleet.done(&["start", "-d", "shop/web"]).out, "shop/web: started\n");
+    let unknown = fleet.remuda(&["stop", "shop/wed"]);
+    assert!(unknown.code == 1 && unknown.err.contains("did you mean"), "{}", unknown.err);
+    assert!(fleet.list(&["volume", "ls"]).is_empty());
+    assert_eq!(fleet.remuda(&["volume", "rm", "none"]).code, 1);
 }

@@ -21,6 +21,18 @@ pub fn remuda_with(words: &[&str], variables: &[(&str, &str)]) -> Said {
     said(command.output().expect("remuda starts"))
 }
 
+/// The same with this text on its standard input.
+pub fn remuda_told(words: &[&str], variables: &[(&str, &str)], text: &str) -> Said {
+    use std::io::Write;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_remuda"));
+    command.args(words).env_clear().envs(variables.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("remuda starts");
+    // Who refuses at once may not read it.
+    let _ = child.stdin.take().expect("piped").write_all(text.as_bytes());
+    said(child.wait_with_output().expect("it ends"))
+}
+
 pub fn remuda(words: &[&str]) -> Said {
     remuda_with(words, &[])
 }
