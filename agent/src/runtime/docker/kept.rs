@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ const BURST: Duration = Duration::from_millis(200);
 /// Where it is kept.
 pub(super) struct Kept {
     path: PathBuf,
+    /// Held while it is written or removed; true = this host has left, and nothing is written any more.
+    has_left: Mutex<bool>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -42,7 +44,7 @@ struct KeptUnit {
 
 impl Kept {
     pub(super) fn at(data_dir: &Path) -> Kept {
-        Kept { path: data_dir.join(FILE) }
+        Kept { path: data_dir.join(FILE), has_left: Mutex::default() }
     }
 
     /// Nothing if there is none, or it cannot be read: the engine tells again.
@@ -57,14 +59,21 @@ impl Kept {
     }
 
     pub(super) fn forget(&self) {
+        let mut has_left = self.has_left();
+        *has_left = true;
         let _ = std::fs::remove_file(&self.path);
     }
 
     fn save(&self, content: &[u8]) {
+        let has_left = self.has_left();
         // Environments hold secrets.
-        if let Err(error) = durable::write(&self.path, content, 0o600) {
+        if !*has_left && let Err(error) = durable::write(&self.path, content, 0o600) {
             tracing::warn!("remember the engine's containers in {}: {error}", self.path.display());
         }
+    }
+
+    fn has_left(&self) -> MutexGuard<'_, bool> {
+        self.has_left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

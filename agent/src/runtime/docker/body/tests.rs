@@ -124,8 +124,8 @@ fn the_images_own_check_is_off_when_another_is_asked_for_or_none() {
 }
 
 #[test]
-fn everything_an_engine_can_give_reaches_it() {
-    let mut spec = UnitSpec {
+fn the_images_words_are_replaced_by_the_users() {
+    let spec = UnitSpec {
         entrypoint: vec!["/run".into()],
         command: vec!["a".into()],
         environment: vec!["A=1".into()],
@@ -133,11 +133,46 @@ fn everything_an_engine_can_give_reaches_it() {
         working_dir: "/srv".into(),
         stop_signal: "SIGQUIT".into(),
         stop_grace_ms: 1500,
-        limit_cpu_milli: 2500,
-        limit_memory_bytes: 64 << 20,
-        limit_pids: 50,
         ..spec()
     };
+    let body = unit(&spec, NODE);
+    assert_eq!((body.entrypoint, body.cmd), (Some(vec!["/run".to_owned()]), Some(vec!["a".to_owned()])));
+    assert_eq!((body.user.as_deref(), body.working_dir.as_deref()), (Some("1000:1000"), Some("/srv")));
+    assert_eq!((body.stop_signal.as_deref(), body.stop_timeout), (Some("SIGQUIT"), Some(2)));
+    assert_eq!(body.env, Some(vec!["A=1".to_owned()]));
+}
+
+#[test]
+fn limits_are_the_engines() {
+    let mut spec = UnitSpec { limit_cpu_milli: 2500, limit_memory_bytes: 64 << 20, limit_pids: 50, ..spec() };
+    spec.engine = EngineSpec {
+        memory_reservation_bytes: 32 << 20,
+        memory_swap_bytes: -1,
+        cpu_shares: 512,
+        cpuset: "0".into(),
+        shm_bytes: 1 << 20,
+        oom_kill_disable: true,
+        oom_score_adj: -5,
+        ulimits: vec![Ulimit { name: "nofile".into(), soft: 1024, hard: -1 }],
+        cgroup_parent: "/shop".into(),
+        ..EngineSpec::default()
+    };
+    let body = unit(&spec, NODE);
+    let config = host(&body);
+    assert_eq!((config.cpu_period, config.cpu_quota, config.cpu_shares), (Some(100_000), Some(250_000), Some(512)));
+    assert_eq!(
+        (config.memory, config.memory_reservation, config.memory_swap),
+        (Some(64 << 20), Some(32 << 20), Some(-1))
+    );
+    assert_eq!((config.pids_limit, config.shm_size, config.oom_score_adj), (Some(50), Some(1 << 20), Some(-5)));
+    assert_eq!((config.oom_kill_disable, config.cgroup_parent.as_deref()), (Some(true), Some("/shop")));
+    let limit = config.ulimits.as_ref().and_then(|limits| limits.first()).expect("a limit");
+    assert_eq!((limit.soft, limit.hard, config.cpuset_cpus.as_deref()), (Some(1024), Some(-1), Some("0")));
+}
+
+#[test]
+fn powers_and_namespaces_reach_the_engine_as_they_were_asked_for() {
+    let mut spec = spec();
     let bind = Mount { kind: "bind".into(), source: "/a".into(), target: "/b".into(), ..Mount::default() };
     spec.engine = EngineSpec {
         mounts: vec![bind],
@@ -149,55 +184,26 @@ fn everything_an_engine_can_give_reaches_it() {
         security_opt: vec!["no-new-privileges:true".into()],
         devices: vec![Device { host: "/dev/fuse".into(), ..Device::default() }],
         device_cgroup_rules: vec!["c 1:3 mr".into()],
-        ulimits: vec![Ulimit { name: "nofile".into(), soft: 1024, hard: -1 }],
         group_add: vec!["audio".into()],
-        shm_bytes: 1 << 20,
         pid_mode: "host".into(),
         ipc_mode: "shareable".into(),
         userns_mode: "host".into(),
         uts_mode: "host".into(),
-        memory_reservation_bytes: 32 << 20,
-        memory_swap_bytes: -1,
-        cpu_shares: 512,
-        cpuset: "0".into(),
-        oom_kill_disable: true,
-        oom_score_adj: -5,
-        cgroup_parent: "/shop".into(),
         oci_runtime: "runsc".into(),
         storage_options: vec!["size=1G".into()],
         ..EngineSpec::default()
     };
     let body = unit(&spec, NODE);
     let config = host(&body);
-    assert_eq!(
-        (body.entrypoint.as_deref(), body.cmd.as_deref()),
-        (Some(&["/run".to_owned()][..]), Some(&["a".to_owned()][..]))
-    );
-    assert_eq!((body.user.as_deref(), body.working_dir.as_deref()), (Some("1000:1000"), Some("/srv")));
-    assert_eq!((body.stop_signal.as_deref(), body.stop_timeout), (Some("SIGQUIT"), Some(2)));
-    assert_eq!(
-        (body.tty, body.open_stdin, config.init, config.privileged),
-        (Some(true), Some(true), Some(true), Some(true))
-    );
-    assert_eq!((config.cpu_period, config.cpu_quota, config.cpu_shares), (Some(100_000), Some(250_000), Some(512)));
-    assert_eq!(
-        (config.memory, config.memory_reservation, config.memory_swap),
-        (Some(64 << 20), Some(32 << 20), Some(-1))
-    );
-    assert_eq!((config.pids_limit, config.shm_size, config.oom_score_adj), (Some(50), Some(1 << 20), Some(-5)));
-    assert_eq!((config.oom_kill_disable, config.readonly_rootfs), (Some(true), Some(true)));
-    assert_eq!((config.pid_mode.as_deref(), config.ipc_mode.as_deref()), (Some("host"), Some("shareable")));
-    assert_eq!((config.userns_mode.as_deref(), config.uts_mode.as_deref()), (Some("host"), Some("host")));
-    assert_eq!((config.cgroup_parent.as_deref(), config.runtime.as_deref()), (Some("/shop"), Some("runsc")));
+    let flags = [body.tty, body.open_stdin, config.init, config.privileged, config.readonly_rootfs];
+    assert_eq!(flags, [Some(true); 5]);
+    let modes = [&config.pid_mode, &config.ipc_mode, &config.userns_mode, &config.uts_mode, &config.runtime];
+    assert_eq!(modes.map(|mode| mode.as_deref().unwrap_or("")), ["host", "shareable", "host", "host", "runsc"]);
     assert_eq!(config.binds, Some(vec!["/a:/b:rw".to_owned()]));
     let device = config.devices.as_ref().and_then(|devices| devices.first()).expect("a device");
-    assert_eq!(
-        (device.path_in_container.as_deref(), device.cgroup_permissions.as_deref()),
-        (Some("/dev/fuse"), Some("rwm"))
-    );
-    let limit = config.ulimits.as_ref().and_then(|limits| limits.first()).expect("a limit");
-    assert_eq!((limit.soft, limit.hard), (Some(1024), Some(-1)));
+    let (path, may) = (device.path_in_container.as_deref(), device.cgroup_permissions.as_deref());
+    assert_eq!((path, may), (Some("/dev/fuse"), Some("rwm")));
     assert_eq!(config.storage_opt, Some(HashMap::from([("size".into(), "1G".into())])));
-    assert_eq!((&config.group_add, &config.cpuset_cpus), (&Some(vec!["audio".to_owned()]), &Some("0".to_owned())));
+    assert_eq!(config.group_add, Some(vec!["audio".to_owned()]));
     assert!(config.device_cgroup_rules.is_some() && config.security_opt.is_some());
 }
