@@ -1,6 +1,7 @@
 //! Real traffic over namespaces: run with `cargo xtask test net` (root).
 
 mod adopt;
+mod balancer;
 mod certificate;
 mod chance;
 mod drain;
