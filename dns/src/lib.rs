@@ -32,4 +32,6 @@ mod fixture;
 #[cfg(test)]
 mod naming_tests;
 #[cfg(test)]
+mod outside_tests;
+#[cfg(test)]
 mod serving_tests;

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::RecordType;
 use proptest::prelude::*;
-use remuda_api::assignment::{Assignment, Endpoint, Environment, Service};
+use remuda_api::assignment::{Assignment, Endpoint, Environment};
 
 use crate::fixture::{APP, HOST, STRANGER, VAULT, WEB, assignment, ip, query, query_edns, view};
-use crate::message::{A, AAAA, ANY, AXFR, CNAME, IXFR, NS, PTR, SOA};
+use crate::message::{A, AAAA, ANY, AXFR, IXFR, NS, PTR, SOA};
 use crate::reply::{Reply, Silence, Transport, reply};
 use crate::view::{Local, View};
 
@@ -17,7 +17,7 @@ const MX: u16 = 15;
 const HTTPS: u16 = 65;
 
 /// "CODE data data … [SOA of zone]", data sorted; "forwarded"; "dropped".
-fn said(view: &View, asker: &str, name: &str, kind: u16) -> String {
+pub(crate) fn said(view: &View, asker: &str, name: &str, kind: u16) -> String {
     let packet = query(name, kind);
     match reply(view, ip(asker), &packet, Transport::Udp, 7) {
         Reply::Forward { alias: None, .. } => "forwarded".into(),
@@ -78,49 +78,6 @@ fn every_service_has_a_vip_and_only_endpoint_mode_vip_puts_it_behind_the_plain_n
         (APP, "api.shop", A, "NOERROR 10.43.0.2"),
         (APP, "tasks.api.shop", A, "NOERROR 10.42.1.21"),
     ]);
-}
-
-/// The fleet with services that lead out of it, and a balancer: `ext`, `alias` and `lb` of stack shop.
-fn leading_out() -> View {
-    let mut fleet = assignment();
-    let service = |id, name: &str, kind: &str| Service {
-        id,
-        stack: "shop".into(),
-        name: name.into(),
-        kind: kind.into(),
-        endpoint_mode: "list".into(),
-        networks: fleet.services[0].networks.clone(),
-        ..Service::default()
-    };
-    let addresses = ["192.0.2.9", "2001:db8::9", "192.0.2.9", "192.0.2.8"].map(str::to_owned).to_vec();
-    let more = [
-        Service { addresses, ..service(90, "ext", "external") },
-        Service { hostname: "db.example.org.".into(), ..service(91, "alias", "external") },
-        Service { vip: "10.43.0.92".into(), endpoint_mode: "vip".into(), ..service(92, "lb", "balancer") },
-    ];
-    fleet.services.extend(more);
-    View::build(&fleet, &Local::default())
-}
-
-#[test]
-fn an_external_service_answers_where_it_leads_and_a_balancer_its_vip() {
-    let view = leading_out();
-    for (asker, name, kind, expected) in [
-        (WEB, "ext", A, "NOERROR 192.0.2.8 192.0.2.9"),
-        (APP, "ext.shop", AAAA, "NOERROR 2001:db8::9"),
-        (VAULT, "ext.shop", A, "NOERROR 192.0.2.8 192.0.2.9"),
-        (WEB, "vip.ext", A, "NOERROR [SOA of ext.]"),
-        (WEB, "alias", A, "looked for behind db.example.org"),
-        (APP, "alias.shop", MX, "looked for behind db.example.org"),
-        (WEB, "alias.shop.default.remuda.internal", AAAA, "looked for behind db.example.org"),
-        (WEB, "alias", CNAME, "NOERROR db.example.org."),
-        (VAULT, "alias.shop", A, "NOERROR db.example.org."),
-        (WEB, "tasks.alias", A, "NOERROR [SOA of alias.]"),
-        (WEB, "lb", A, "NOERROR 10.43.0.92"),
-        (WEB, "tasks.lb", A, "NOERROR [SOA of lb.]"),
-    ] {
-        assert_eq!(said(&view, asker, name, kind), expected, "{asker} asks {name} {kind}");
-    }
 }
 
 #[test]

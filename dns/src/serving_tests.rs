@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::fixture::{APP, STRANGER, VAULT, WEB, assignment, ip, query, query_edns, view};
+use crate::fixture::{APP, STRANGER, VAULT, WEB, assignment, ip, query, view};
 use crate::message::A;
 use crate::server::{ResolveError, Server};
 use crate::stats::Counter;
@@ -18,7 +18,7 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::new(ip("127.0.0.1"), port)
 }
 
-fn start(upstreams: Vec<SocketAddr>) -> Server {
+pub(crate) fn start(upstreams: Vec<SocketAddr>) -> Server {
     Server::start(vec![local(0)], view(), Upstreams::fixed(upstreams)).expect("loopback is free")
 }
 
@@ -80,7 +80,7 @@ async fn dig_comes_back_over_tcp_for_an_answer_too_large_for_udp() {
 }
 
 /// What `dig` would be told, without dig: (code, answers).
-async fn asked(server: &Server, asker: &str, name: &str) -> (String, Vec<String>) {
+pub(crate) async fn asked(server: &Server, asker: &str, name: &str) -> (String, Vec<String>) {
     let answer = server.resolve(ip(asker), name, "A").await.expect("an answer");
     (answer.rcode, answer.answers)
 }
@@ -126,7 +126,7 @@ async fn an_address_the_host_does_not_have_yet_can_be_listened_on() {
 type Behaviour = fn(&[u8]) -> Vec<Vec<u8>>;
 
 /// An upstream on loopback: sends whatever `behaviour` says for each query.
-async fn upstream(behaviour: Behaviour) -> SocketAddr {
+pub(crate) async fn upstream(behaviour: Behaviour) -> SocketAddr {
     let socket = UdpSocket::bind(local(0)).await.expect("loopback is free");
     let address = socket.local_addr().expect("bound");
     let listener = TcpListener::bind(address).await.expect("the same port over TCP");
@@ -153,7 +153,7 @@ async fn upstream(behaviour: Behaviour) -> SocketAddr {
 }
 
 /// 198.51.100.1, with an odd extra section that must arrive untouched.
-fn honest(asked: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn honest(asked: &[u8]) -> Vec<Vec<u8>> {
     let question_end = 12 + asked[12..].iter().position(|byte| *byte == 0).expect("a name") + 5;
     let mut answer = asked[..question_end].to_vec();
     answer[2] |= 0x80;
@@ -193,7 +193,7 @@ fn lying(asked: &[u8]) -> Vec<Vec<u8>> {
     vec![vec![1, 2, 3], wrong_id, other_question, asked.to_vec(), right]
 }
 
-const FORWARDED: &str = "example.org. 77 IN A 198.51.100.1";
+pub(crate) const FORWARDED: &str = "example.org. 77 IN A 198.51.100.1";
 
 #[tokio::test]
 async fn other_names_come_from_the_upstream_with_code_sections_and_ttl_untouched() {
@@ -206,49 +206,8 @@ async fn other_names_come_from_the_upstream_with_code_sections_and_ttl_untouched
     assert_eq!(server.stats().get(Counter::Forwarded), 1);
 }
 
-/// `db.shop` leads to `name`.
-fn leading_to(server: &Server, name: &str) {
-    let mut fleet = assignment();
-    fleet.services.push(remuda_api::assignment::Service {
-        id: 90,
-        stack: "shop".into(),
-        name: "db".into(),
-        kind: "external".into(),
-        hostname: name.into(),
-        ..Default::default()
-    });
-    server.publish(View::build(&fleet, &Local::default()));
-}
-
-#[tokio::test]
-async fn a_name_that_leads_out_of_the_fleet_is_answered_with_what_stands_there() {
-    let server = start(vec![upstream(honest).await]);
-    leading_to(&server, "example.org");
-    let behind = ["db.shop. 1 IN CNAME example.org.", FORWARDED];
-    assert_eq!(asked(&server, WEB, "db.shop").await, ("NOERROR".into(), behind.map(str::to_owned).to_vec()));
-    for packet in [query("dB.shop", A), query_edns("dB.shop", A, 1232, 0)] {
-        let bytes = exchange(&server, &packet).await;
-        assert_eq!(bytes[..2], packet[..2], "the client's id");
-        assert_eq!(bytes[12..], [&packet[12..24], &bytes[24..]].concat(), "and spelling");
-        assert_eq!((bytes[6..8].to_vec(), bytes[11]), (vec![0, 2], packet[11]), "two records, EDNS where it was asked");
-    }
-}
-
-#[tokio::test]
-async fn behind_a_name_may_be_one_of_ours_but_not_itself_nor_nobody() {
-    let server = start(Vec::new());
-    leading_to(&server, "vip.web.shop");
-    let behind = ["db.shop. 1 IN CNAME vip.web.shop.", "vip.web.shop. 1 IN A 10.43.0.1"];
-    assert_eq!(asked(&server, WEB, "db.shop").await, ("NOERROR".into(), behind.map(str::to_owned).to_vec()));
-    for nowhere in ["db.shop", "example.org"] {
-        leading_to(&server, nowhere);
-        let cname = format!("db.shop. 1 IN CNAME {nowhere}.");
-        assert_eq!(asked(&server, WEB, "db.shop").await, ("SERVFAIL".into(), vec![cname]), "{nowhere}");
-    }
-}
-
 /// One query over UDP from loopback.
-async fn exchange(server: &Server, packet: &[u8]) -> Vec<u8> {
+pub(crate) async fn exchange(server: &Server, packet: &[u8]) -> Vec<u8> {
     let socket = UdpSocket::bind(local(0)).await.expect("loopback is free");
     socket.send_to(packet, server.addresses()[0]).await.expect("sent");
     let mut buffer = vec![0; 4096];

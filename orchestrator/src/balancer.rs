@@ -120,9 +120,19 @@ pub fn is_published(state: &State, service: &Service) -> bool {
 
 /// Writes a change of a balancer's health into the events.
 pub fn announce(state: &mut State, now_ms: u64) {
-    let living = state.services.values().filter(|service| service.spec.balancer.is_some() && service.is_active());
-    let changed: Vec<(u32, Health)> = living
-        .map(|service| (service, health(state, service)))
+    let is_one = |service: &&Arc<Service>| service.spec.balancer.is_some() && service.is_active();
+    let balancers: Vec<&Arc<Service>> = state.services.values().filter(is_one).collect();
+    if balancers.is_empty() {
+        return;
+    }
+    // Looked for once: a fleet may have many of both.
+    let serving: BTreeSet<u32> =
+        state.containers.values().filter(|c| serves(state, c)).map(|container| container.service_id).collect();
+    let is_well = |service: &Service| targets(state, service).iter().any(|id| serving.contains(id));
+    let of = |service: &Service| if is_well(service) { Health::Healthy } else { health(state, service) };
+    let changed: Vec<(u32, Health)> = balancers
+        .into_iter()
+        .map(|service| (service, of(service)))
         .filter(|(service, health)| service.announced != *health)
         .map(|(service, health)| (service.id, health))
         .collect();

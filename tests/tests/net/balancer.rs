@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use remuda_api::assignment::{Service, ServicePort};
-use remuda_lab::wait_until;
 use remuda_tests::fleet::{Fleet, Wanted, service};
 use remuda_tests::lasting::{Echo, Talkers};
 use remuda_tests::talk::{Mirror, ask_tcp, ask_udp};
@@ -125,8 +124,9 @@ fn connections_through_a_balancer_live_through_targets_that_come_drain_and_go() 
         ensure!(open > 0 && broken.is_empty(), "with {draining:?} draining: {broken:#?}");
         println!("with {draining:?} draining and {unborn:?} gone: {open} connections, 0 broken");
     }
+    talkers.close(&["web1", "web2", "api1"]);
     fleet.assign(&services(), &wanted(&[], &["web1", "web2", "api1"]))?;
-    let (client, to) = (fleet.host_netns("client")?, to[0].to_string());
-    wait_until("nobody serves, and nobody new gets in", SYNC_LIMIT, || ask_tcp(&client, &to).is_err())?;
+    fleet.synced(SYNC_LIMIT)?;
+    ensure!(talkers.open(&to[..1], 1).is_err(), "somebody is met though nobody serves");
     Ok(())
 }

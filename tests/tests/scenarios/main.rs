@@ -1,5 +1,6 @@
 //! SCENARIOS.md, black box: a lab with a server, the command line, real sockets. Run with `cargo xtask test scenarios`.
 
+mod balancer;
 mod ends;
 mod examples;
 mod form;
