@@ -1,3 +1,5 @@
+mod balancer;
+
 use remuda_api::assignment::{
     Check as CheckRecord, Container, Endpoint, Environment, Fleet, Node as NodeRecord, Service, ServicePort as Port,
 };
