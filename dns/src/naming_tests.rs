@@ -20,8 +20,7 @@ const HTTPS: u16 = 65;
 pub(crate) fn said(view: &View, asker: &str, name: &str, kind: u16) -> String {
     let packet = query(name, kind);
     match reply(view, ip(asker), &packet, Transport::Udp, 7) {
-        Reply::Forward { alias: None, .. } => "forwarded".into(),
-        Reply::Forward { alias: Some(name), .. } => format!("looked for behind {name}"),
+        Reply::Forward { alias, .. } => alias.map_or("forwarded".into(), |name| format!("looked for behind {name}")),
         Reply::Drop(_) => "dropped".into(),
         Reply::Send { bytes, .. } => told(&bytes),
     }
