@@ -191,8 +191,9 @@ pub fn lack_of_kind(wish: &Wish, host: &Candidate) -> Option<Lack> {
     if has_data_elsewhere(wish, host) {
         return Some(Lack::Other);
     }
-    // A host that lists no runtime says nothing about them.
-    if !host.runtimes.is_empty() && !host.runtimes.iter().any(|known| known == wish.runtime.name()) {
+    // A host that lists no runtime is one of before there were several.
+    let is_unsaid = host.runtimes.is_empty() && wish.runtime == RuntimeKind::Process;
+    if !is_unsaid && !host.runtimes.iter().any(|known| known == wish.runtime.name()) {
         return Some(Lack::Runtime(wish.runtime));
     }
     lack_of_label(wish, host)
