@@ -4,12 +4,15 @@
 
 pub mod counters;
 pub mod crowd;
+pub mod engine;
 pub mod figure;
 pub mod fleet;
+pub mod image;
 pub mod lasting;
 pub mod lookup;
 pub mod pins;
 pub mod probe;
+pub mod registry;
 pub mod stack;
 pub mod talk;
 pub mod wire;

@@ -72,6 +72,7 @@ fn test_packages() -> Vec<Package> {
         Package::new("ethtool", "ethtool", "namespace tests"),
         Package::new("dnsutils", "dig", "DNS tests"),
         Package::new("netcat-openbsd", "nc.openbsd", "namespace tests"),
+        Package::new("busybox-static", "/usr/share/doc/busybox-static", "engine tests: what their images are made of"),
         Package::new("faketime", "faketime", "fault tests: another time of day for one process"),
     ]
 }

@@ -34,6 +34,8 @@ enum Group {
     Packets,
     /// Real traffic between namespaces
     Net,
+    /// Real containers of a dockerd of the tests' own
+    Engine,
     /// Links, processes and disks that break
     Faults,
     /// The whole fleet, from the outside
@@ -42,7 +44,8 @@ enum Group {
     Vm,
 }
 
-const ALL: [Group; 6] = [Group::Unit, Group::Packets, Group::Net, Group::Faults, Group::Scenarios, Group::Vm];
+const ALL: [Group; 7] =
+    [Group::Unit, Group::Packets, Group::Net, Group::Engine, Group::Faults, Group::Scenarios, Group::Vm];
 
 impl Group {
     fn name(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Group {
             Group::Unit => "unit",
             Group::Packets => "packets",
             Group::Net => "net",
+            Group::Engine => "engine",
             Group::Faults => "faults",
             Group::Scenarios => "scenarios",
             Group::Vm => "vm",
@@ -168,9 +172,15 @@ impl Outcome {
             self.skip(format!("group {name}: tests/ has no target of this name yet"));
             return Ok(());
         }
-        // Packet tests load the programs themselves.
+        if self.group == Group::Engine
+            && let Err(reason) = remuda_lab::engine::check()
+        {
+            self.skip(format!("group {name}: {reason}"));
+            return Ok(());
+        }
+        // Packet tests load the programs themselves; engine tests run the agent's part in themselves.
         let built = match self.group {
-            Group::Packets => Ok(()),
+            Group::Packets | Group::Engine => Ok(()),
             Group::Scenarios => cargo::build_remuda().and_then(|()| cargo::build_whoami()),
             _ => cargo::build_remuda(),
         };

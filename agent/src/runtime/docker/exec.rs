@@ -250,14 +250,14 @@ impl Run {
     /// True when the command has ended; false when the engine carries nothing of it any more although it may run.
     async fn ended(&self, watched: &Watched, reader: &mut JoinHandle<()>) -> bool {
         match watched {
-            Watched::Ended(_) => return true,
+            Watched::Ended(_) => true,
             Watched::Unseen => {
                 while timeout(LOOK_AGAIN_LONGEST, &mut *reader).await.is_err() {
                     if self.look().await.is_ok_and(|told| told.exit_code.is_some()) {
                         break;
                     }
                 }
-                return true;
+                true
             }
             Watched::Leader(leader) => {
                 tokio::select! {

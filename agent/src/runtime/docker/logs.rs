@@ -4,6 +4,7 @@
 //! The engine ends its answer when the container ends, and loses it when it is itself restarted; then the reading goes on
 //! after the last line that was passed on ([`Place`]). It is over when the container is removed, or nobody listens.
 
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use bollard::models::ContainerInspectResponse;
@@ -24,6 +25,8 @@ const ENGINE_CUT_BYTES: usize = 16 << 10;
 /// An engine that is away is looked for again after this, doubling up to the longest: it may be away for long.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// Lines an engine may say again.
+const REPEATED_MAX: usize = 4096;
 /// How much of a line goes into the reason of an exit.
 const REASON_MAX_CHARS: usize = 200;
 
@@ -43,8 +46,8 @@ pub(super) async fn read(engine: &Engine, id: &str, follow: bool, tail: u32) -> 
     Ok(log)
 }
 
-/// The last `count` lines that say something since the start at `since_ms` (Unix milliseconds), oldest first, each cut:
-/// for the reason of an exit. Nothing if the engine does not tell.
+/// The last `count` lines that say something since `since_ms` (Unix milliseconds), oldest first, each cut: for the reason
+/// of an exit. Nothing if the engine does not tell.
 pub(super) async fn last_lines(engine: &Engine, id: &str, since_ms: u64, count: usize) -> Vec<String> {
     let Ok(look) = look(engine, id).await else { return Vec::new() };
     // Some of them may be blank.
@@ -189,14 +192,21 @@ impl Line {
     }
 }
 
-/// How far a log was passed on. The engine is asked for what is not older than the last line; of that instant, which
-/// pieces of a long line share, as many as were passed on are left out.
+/// How far a log was passed on.
+///
+/// The engine is asked again for what is not older than the last line, and repeats, when it rotates a file under its
+/// reader, some of what it said (Docker 20.10: what it had read of that file ahead). A line said before is known by its
+/// time, which is exact to the nanosecond; pieces of a long line share one, so as many of that instant are left out as
+/// were passed on. A line that is merely older was written by a clock that was set back.
 #[derive(Debug, Default)]
 struct Place {
     time_ns: u64,
     /// Lines of that instant, by stream.
     passed: [u32; 2],
     known: [u32; 2],
+    /// When the lines before were written, the newest last.
+    past: VecDeque<(u64, usize)>,
+    is_past: HashSet<(u64, usize)>,
 }
 
 impl Place {
@@ -207,18 +217,33 @@ impl Place {
     /// Notes the line unless it was passed on before.
     fn is_new(&mut self, line: &Line) -> bool {
         let stream = line.stream as usize;
+        if self.is_past.contains(&(line.time_ns, stream)) {
+            // What follows leads up to the last line again.
+            self.begin_again();
+            return false;
+        }
         if line.time_ns == self.time_ns && self.known[stream] > 0 {
             self.known[stream] -= 1;
             return false;
         }
-        if line.time_ns > self.time_ns {
-            *self = Place { time_ns: line.time_ns, ..Place::default() };
+        if line.time_ns != self.time_ns {
+            self.go_on(line.time_ns);
         }
-        // The two streams are dated before they are put in order.
-        if line.time_ns == self.time_ns {
-            self.passed[stream] += 1;
-        }
+        self.passed[stream] += 1;
         true
+    }
+
+    fn go_on(&mut self, time_ns: u64) {
+        for stream in (0..self.passed.len()).filter(|stream| self.passed[*stream] > 0) {
+            self.past.push_back((self.time_ns, stream));
+            self.is_past.insert((self.time_ns, stream));
+        }
+        while self.past.len() > REPEATED_MAX {
+            if let Some(oldest) = self.past.pop_front() {
+                self.is_past.remove(&oldest);
+            }
+        }
+        (self.time_ns, self.passed, self.known) = (time_ns, [0; 2], [0; 2]);
     }
 }
 
@@ -327,6 +352,19 @@ mod tests {
         assert!(more.iter().all(|line| place.is_new(line)));
         place.begin_again();
         assert!(!place.is_new(&more[1]), "the last one");
+    }
+
+    #[test]
+    fn what_an_engine_says_again_is_left_out_and_what_a_clock_that_was_set_back_dates_is_not() {
+        let mut place = Place::default();
+        let lines: Vec<Line> = (1..=9).map(|time_ns| line(Stream::Stdout, 10 * time_ns, "\n")).collect();
+        assert!(lines.iter().all(|line| place.is_new(line)));
+        let again: Vec<bool> = lines[5..].iter().map(|line| place.is_new(line)).collect();
+        assert_eq!(again, [false; 4]);
+        assert!(place.is_new(&line(Stream::Stdout, 100, "\n")));
+        assert!(place.is_new(&line(Stream::Stdout, 33, "\n")), "an hour back");
+        assert!((0..2 * REPEATED_MAX as u64).all(|n| place.is_new(&line(Stream::Stderr, 1000 + n, "\n"))));
+        assert!(place.past.len() <= REPEATED_MAX && place.is_past.len() <= REPEATED_MAX);
     }
 
     #[test]

@@ -173,7 +173,9 @@ impl DockerRuntime {
             Action::StartUnit(name) => {
                 let record = self.record(name)?;
                 let lives = record.unit.as_ref().is_some_and(Container::lives);
-                if record.work.is_none() && !lives {
+                // One that has just ended is seen to have before who stopped it is done.
+                let is_free = record.work.as_ref().is_none_or(|work| work.kind == WorkKind::Stopping);
+                if is_free && !lives {
                     self.shared.begin(&record.spec, WorkKind::Starting, Job::start);
                 }
                 Ok(())

@@ -69,10 +69,10 @@ async fn ask(engine: &Engine, method: Method, path: &str, json: Option<String>) 
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(engine, &error))?;
     let connection = Connection(tokio::spawn(async move { drop(connection.with_upgrades().await) }));
-    let version = engine.client(LOOK_LIMIT)?.client_version();
     let mut request = Request::builder()
         .method(method)
-        .uri(format!("/v{}.{}{path}", version.major_version, version.minor_version))
+        // Without a version, as the client library asks: the engine speaks its newest.
+        .uri(path)
         .header(header::HOST, "docker");
     if json.is_some() {
         request = request

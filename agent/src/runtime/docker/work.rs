@@ -35,6 +35,8 @@ impl Default for Places {
     }
 }
 
+/// The engine dates a start when it is done; a quick program has said something by then, and a busy host is slow.
+const DATED_LATE_MS: u64 = 5_000;
 /// How much of a log goes into the reason of an exit.
 const LAST_LINES: usize = 10;
 /// They are worth this much waiting; without them the end is told as well.
@@ -163,11 +165,14 @@ impl Shared {
 impl Shared {
     /// Of the run that ended; read once.
     async fn last_lines(&self, name: &str, container: &Container) -> Vec<String> {
-        let known = self.table.get(name).and_then(|record| record.unit);
-        match known.filter(|known| known.id == container.id && known.started_ms == container.started_ms) {
+        let known = self.table.get(name).and_then(|record| record.unit).filter(|known| known.id == container.id);
+        // Of the run before this one.
+        let ended_ms = known.as_ref().map(|known| known.finished_ms).filter(|ms| *ms <= container.started_ms);
+        match known.filter(|known| known.started_ms == container.started_ms) {
             Some(known) if !known.last_lines.is_empty() => known.last_lines,
             _ => {
-                let read = logs::last_lines(&self.engine, &container.id, container.started_ms, LAST_LINES);
+                let since_ms = container.started_ms.saturating_sub(DATED_LATE_MS).max(ended_ms.unwrap_or(0) + 1);
+                let read = logs::last_lines(&self.engine, &container.id, since_ms, LAST_LINES);
                 tokio::time::timeout(LINES_LIMIT, read).await.unwrap_or_default()
             }
         }
