@@ -48,6 +48,10 @@ fn spelt_out(mut spec: StackSpec) -> StackSpec {
         if service.image.is_none() {
             service.runtime = Some(RuntimeKind::Process);
         }
+        for mount in service.engine.mounts.iter_mut().filter(|mount| mount.kind != "volume") {
+            // Docker takes it there too, and it means nothing.
+            mount.no_copy = false;
+        }
         for option in &mut service.engine.security_opt {
             option.retain(|c| !c.is_whitespace());
         }
