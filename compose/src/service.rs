@@ -148,6 +148,14 @@ fn leave_no_engine(entries: &[Field], service: &mut ServiceSpec, context: &mut C
 fn read_image(entry: &Field, report: &mut Report) -> Option<String> {
     let expected = "an image such as `nginx:1.27`";
     let image = entry.line(expected, report)?;
+    if image.ends_with([':', '@', '/']) {
+        let message = format!(
+            "{} ends where a name, tag or digest must follow: write it, or give its variable a default (`${{TAG:-latest}}`)",
+            shown(image)
+        );
+        entry.problem(message, report);
+        return None;
+    }
     let is_plain = image.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@+".contains(&b));
     if !is_plain || !image.as_bytes()[0].is_ascii_alphanumeric() || image.len() > IMAGE_MAX_BYTES {
         entry.expected(expected, report);

@@ -75,6 +75,7 @@ fn wrong_types_say_what_belongs_there() {
         ("labels: {a: {b: c}}", "4:17: services.web.labels.a", "found a map"),
         ("command: {a: b}", "4:14:", "a list of arguments"),
         ("command: \"echo 'a\"", "4:14:", "a quote is not closed"),
+        ("labels: {}\nlinks: ['']", "5:13: services.web.links[0]", "a service such as `db`"),
         ("user: []", "4:11:", "found a list"),
         ("working_dir: srv", "4:18:", "an absolute path"),
         ("hostname: a_b..c", "4:15:", "host name `a_b..c` is empty"),
