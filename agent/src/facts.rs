@@ -12,8 +12,8 @@ use crate::runtime::Engine;
 
 mod listening;
 
-/// Ports of our own; they are no listeners of the host.
-pub use listening::listening;
+/// Ports of our own are no listeners of the host.
+pub use listening::{Listener, listeners, listening};
 
 /// This host on the underlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +168,11 @@ fn default_route_interfaces(routes: &[ProcRoute]) -> Vec<String> {
     routes.iter().filter(|route| route.prefix_len == 0).map(|route| route.interface.clone()).collect()
 }
 
-/// Routes of this host that are not ours, CIDR.
+/// Routes of this host that are not ours, CIDR, without the default route.
+pub(crate) fn routes() -> Vec<String> {
+    foreign_routes(&proc_routes())
+}
+
 fn foreign_routes(routes: &[ProcRoute]) -> Vec<String> {
     let foreign = routes.iter().filter(|route| route.prefix_len != 0 && !route.interface.starts_with("remuda"));
     let mut list: Vec<_> = foreign.map(|route| format!("{}/{}", route.destination, route.prefix_len)).collect();
@@ -178,7 +182,7 @@ fn foreign_routes(routes: &[ProcRoute]) -> Vec<String> {
 }
 
 /// Of the interface in this network namespace (`/sys/class/net` may show another's).
-fn mtu(interface: &str) -> Option<u32> {
+pub(crate) fn mtu(interface: &str) -> Option<u32> {
     use std::os::fd::AsRawFd;
     let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
     // SAFETY: ifreq is plain data; all zero is a valid value of it.

@@ -4,7 +4,7 @@
 //! as objects of this host) ; [`kernel`] and [`runtime`] -> [`observed`] (what is) ; [`plan`] (the difference, as
 //! [`action`]s in publishing order) -> [`kernel`], [`runtime`], [`names`] (done, one by one, by [`reconcile`]) ->
 //! [`status`], told by [`link`], with what [`health`] finds out and whom of the other hosts [`peers`] sees. Around it:
-//! [`agent`] (from first check to last signal), [`preflight`], [`facts`], [`admin`], [`telemetry`].
+//! [`agent`] (from first check to last signal), [`preflight`], [`doctor`], [`facts`], [`admin`], [`telemetry`], [`watchdog`].
 //!
 //! `desired`, `observed`, `plan` and `action` are pure: no clock, no randomness, no I/O. `kernel` and `runtime` never
 //! see the source or the plan: they get one action at a time.
@@ -13,6 +13,7 @@ pub mod action;
 pub mod admin;
 pub mod agent;
 pub mod desired;
+pub mod doctor;
 mod durable;
 pub mod facts;
 mod failures;
@@ -31,6 +32,7 @@ pub mod runtime;
 pub mod source;
 pub mod status;
 pub mod telemetry;
+mod watchdog;
 
 pub use agent::run;
 pub use options::{AgentOptions, AssignmentSource};

@@ -10,8 +10,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 /// Oldest kernel whose verifier takes our programs, and which has managed neighbours.
-const KERNEL_MIN: (u32, u32) = (6, 1);
-const BTF: &str = "/sys/kernel/btf/vmlinux";
+pub(crate) const KERNEL_MIN: (u32, u32) = (6, 1);
+pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
 const BPFFS: &str = "/sys/fs/bpf";
 /// Less free space and neither logs nor the assignment can be written.
 const DISK_MIN_BYTES: u64 = 16 << 20;
@@ -62,7 +62,7 @@ fn kernel() -> Result<(), Obstacle> {
     Ok(())
 }
 
-fn kernel_version(release: &str) -> Option<(u32, u32)> {
+pub(crate) fn kernel_version(release: &str) -> Option<(u32, u32)> {
     let mut parts = release.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
@@ -77,9 +77,13 @@ fn btf() -> Result<(), Obstacle> {
     )))
 }
 
+pub(crate) fn has_bpffs() -> bool {
+    statfs(BPFFS).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC)
+}
+
 /// Mounts bpffs if nobody did.
 fn bpffs() -> Result<(), Obstacle> {
-    if statfs(BPFFS).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC) {
+    if has_bpffs() {
         return Ok(());
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;

@@ -23,6 +23,7 @@ use crate::problems::Problems;
 use crate::runtime::Runtimes;
 use crate::source::Assignments;
 use crate::status::statuses;
+use crate::watchdog::Watchdog;
 use progress::Progress;
 
 /// Look even if nobody called: what changes in the kernel without telling us (a deleted interface) is mended then.
@@ -83,6 +84,8 @@ pub struct Reconciler {
     node_id: u16,
     /// Drains are timed from here: the wall clock may be set.
     began: Instant,
+    /// Who ends us should this loop hang.
+    watchdog: Watchdog,
 }
 
 /// The last good assignment as this host's objects.
@@ -120,8 +123,8 @@ impl Reconciler {
     ) -> (Reconciler, watch::Receiver<Arc<Shown>>) {
         let (shown, see) = watch::channel(Arc::new(Shown::default()));
         let (history, failures, current) = (History::default(), Failures::default(), Current::default());
-        let began = Instant::now();
-        (Reconciler { parts, assignments, requests, shown, history, failures, current, node_id, began }, see)
+        let (began, watchdog) = (Instant::now(), Watchdog::of_environment());
+        (Reconciler { parts, assignments, requests, shown, history, failures, current, node_id, began, watchdog }, see)
     }
 
     /// Runs until every sender of requests is gone, or until it has left the fleet.
@@ -202,6 +205,7 @@ impl Reconciler {
     }
 
     async fn round(&mut self) -> Result<Round, String> {
+        self.watchdog.alive(Instant::now());
         let Some(whole) = self.current.desired.clone() else { return Ok(Round::Settled(None)) };
         let mut units = self.parts.runtimes.observe().await;
         join(&mut units, &self.parts.health.borrow());

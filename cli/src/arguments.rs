@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, completion, config, dns, down, events, exec, hold, host, inspect, key, leave, logs, node, ps, registry,
+    agent, completion, config, dns, doctor, down, events, exec, hold, host, inspect, key, leave, logs, man, node, ps, registry,
     scale, server, service, services, stack, start, swarm, token, up, version, volume, wait,
 };
 use crate::connection::ConnectionArgs;
@@ -209,12 +209,20 @@ Kinds:
   remuda config -f compose.yaml
   remuda config -f compose.yaml -s shop -o json")]
     Config(config::Args),
+    /// Say what would stop or slow this host, each with its cure
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Args),
     /// Print a script that completes commands and flags
     #[command(after_help = "Examples:
   remuda completion bash > /etc/bash_completion.d/remuda
   remuda completion zsh > \"${fpath[1]}/_remuda\"
   remuda completion fish > ~/.config/fish/completions/remuda.fish")]
     Completion(completion::Args),
+    /// Write the manual pages
+    #[command(after_help = "Examples:
+  remuda man | man -l -                        the first page
+  remuda man --dir /usr/local/share/man/man1   all of them, one for each command")]
+    Man(man::Args),
     /// Show the versions of this command and of the server
     #[command(after_help = "Examples:
   remuda version

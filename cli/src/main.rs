@@ -66,6 +66,8 @@ fn tell(command: Command, connection: &ConnectionArgs) -> Outcome {
     match command {
         Command::Completion(args) => command::completion::run(args),
         Command::Config(args) => command::config::run(args),
+        Command::Doctor(args) => command::doctor::run(args),
+        Command::Man(args) => command::man::run(args),
         command => ask(command, connection),
     }
 }
@@ -111,7 +113,9 @@ async fn answer(command: Command, connection: &ConnectionArgs) -> Outcome {
         | Command::Server(_)
         | Command::Leave(_)
         | Command::Completion(_)
-        | Command::Config(_) => Err(Failure::new("this command asks no server")),
+        | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Man(_) => Err(Failure::new("this command asks no server")),
     }
 }
 

@@ -26,6 +26,8 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LAST: Duration = Duration::from_secs(5);
 /// An agent that ran for this long was well: the next death is a new one.
 const WELL_AFTER: Duration = Duration::from_secs(30);
+/// How a supervisor tells a program where it wants to hear of it (sd_notify(3), sd_watchdog_enabled(3)).
+const SUPERVISORS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 /// The token is used at once.
 const TOKEN_TTL_S: u64 = 60;
 
@@ -95,6 +97,8 @@ impl Supervisor {
     fn spawn(&self, with_token: bool) -> Result<Child, Failure> {
         let mut command = Command::new(&self.program);
         command.arg("agent").args(&self.arguments).stdout(Stdio::null()).process_group(0);
+        // Who supervises the server hears of the server: this agent is looked after here.
+        SUPERVISORS.iter().for_each(|variable| drop(command.env_remove(variable)));
         match with_token {
             true => command.args(["--token-file", "-"]).stdin(Stdio::piped()),
             false => command.stdin(Stdio::null()),

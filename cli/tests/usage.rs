@@ -69,6 +69,8 @@ const COMMANDS: &[&[&str]] = &[
     &["wait"],
     &["dns"],
     &["config"],
+    &["doctor"],
+    &["man"],
     &["completion"],
     &["version"],
     &[],
@@ -95,13 +97,13 @@ fn the_list_of_commands_is_complete_and_hides_what_only_the_agent_starts() {
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
     let expected = "server agent leave token up down ps services stacks hosts host scale stop start volume registry key \
-                    logs exec inspect events wait dns config completion version stack service node swarm";
+                    logs exec inspect events wait dns config doctor completion man version stack service node swarm";
     assert_eq!(listed.join(" "), expected);
 }
 
 #[test]
 fn a_command_of_a_later_release_is_wrong_usage() {
-    for command in ["drain", "rollout", "doctor", "trace"] {
+    for command in ["drain", "rollout", "trace"] {
         let said = remuda(&[command]);
         assert_eq!(said.code, 2);
         assert!(said.err.contains("unrecognized subcommand"), "{}", said.err);
@@ -180,6 +182,48 @@ fn a_swarm_users_words_mean_the_same_files() {
     let said = remuda(&["stack", "deploy", "-c", "/nonexistent.yml", "shop"]);
     assert_eq!(said.code, 1);
     assert!(said.err.contains("/nonexistent.yml"), "{}", said.err);
+}
+
+#[test]
+fn a_doctor_looks_at_this_host_without_a_server_and_has_a_cure_for_everything() {
+    let folder = Folder::new();
+    let data_dir = folder.path().join("agent").display().to_string();
+    let words = ["doctor", "--data-dir", &data_dir, "--docker", "none"];
+    let said = remuda(&[&words[..], &["-o", "json"]].concat());
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&said.out).expect("a JSON array");
+    let fails = findings.iter().filter(|found| found["verdict"] == "fail").count();
+    assert_eq!(said.code, i32::from(fails > 0), "{}{}", said.out, said.err);
+    for found in &findings {
+        assert_eq!(found["cure"].is_null(), found["verdict"] == "ok", "{found}");
+    }
+    let sections: std::collections::BTreeSet<&str> =
+        findings.iter().filter_map(|found| found["section"].as_str()).collect();
+    assert_eq!(sections.into_iter().collect::<Vec<_>>(), ["engine", "fleet", "kernel", "limits", "network", "time"]);
+    let all = remuda(&[&words[..], &["--verbose"]].concat());
+    assert!(all.out.contains("ok    fleet agent: no agent runs here"), "{}", all.out);
+    assert!(!std::path::Path::new(&data_dir).exists(), "nothing is made");
+    let short = remuda(&words);
+    assert!(!short.out.contains("ok    ") && short.out.contains("(--verbose shows them)"), "{}", short.out);
+}
+
+#[test]
+fn a_manual_page_is_written_for_every_command_and_roff_finds_nothing_wrong() {
+    let folder = Folder::new();
+    let dir = folder.path().join("man1");
+    let said = remuda(&["man", "--dir", &dir.display().to_string()]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for command in COMMANDS {
+        let page = dir.join(format!("{}.1", [&["remuda"], *command].concat().join("-")));
+        assert!(page.exists(), "{} is missing", page.display());
+    }
+    assert!(remuda(&["man"]).out.contains(".SH EXAMPLES"));
+    let pages: Vec<_> = std::fs::read_dir(&dir).expect("pages").flatten().map(|page| page.path()).collect();
+    let lint = std::process::Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).args(&pages).output();
+    let Ok(lint) = lint else { return println!("skipped the check with mandoc: it is not installed") };
+    // Pages are the same whenever they are written, so they carry no date.
+    let said = String::from_utf8_lossy(&lint.stdout);
+    let wrong: Vec<&str> = said.lines().filter(|line| !line.contains("missing date")).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //! - [`fleet`]: the one place where the state changes; [`orders`]: logs, exec, look-ups
 //! - [`detector`]: which hosts live; [`liveness`]: what it is fed with, and its verdicts written; [`streams`]: reports' streams
 //! - [`pki`]: who may talk to whom; [`listen`]: the port; [`link`]: agents; [`http`]: people
-//! - [`server`]: all of it as `remuda server`
+//! - [`server`]: all of it as `remuda server`; [`watchdog`]: who ends it should it hang
 //!
 //! `accept`, `alloc`, `balancer`, `declare`, `detector`, `difference`, `health`, `place`, `publish`, `reconcile`, `report`, `join`, `runtime`,
 //! `view` and `volumes` are pure: state, time and seeds come in as arguments, data goes out. This crate never touches the kernel, a container or a packet.
@@ -46,5 +46,6 @@ pub mod store;
 pub mod streams;
 pub mod view;
 pub mod volumes;
+mod watchdog;
 
 pub use server::{Ready, Server, ServerOptions, run, start};

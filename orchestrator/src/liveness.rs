@@ -11,6 +11,7 @@ use crate::fleet::Fleet;
 use crate::reconcile;
 use crate::report::{self, Standing};
 use crate::state::State;
+use crate::watchdog::Watchdog;
 
 pub struct Liveness {
     /// Monotonic: a wall clock that jumps changes no verdict.
@@ -71,6 +72,9 @@ impl Liveness {
     }
 }
 
+/// A disk that is slow for this long is a disk that hangs.
+const WRITE_MAX: Duration = Duration::from_secs(60);
+
 /// Judges hosts and lets deadlines of the state pass, until the fleet is gone.
 pub async fn watch(fleet: Weak<Fleet>) {
     let mut clock = tokio::time::interval(Duration::from_millis(detector::TICK_MS));
@@ -78,6 +82,7 @@ pub async fn watch(fleet: Weak<Fleet>) {
     let mut alarms = Vec::new();
     // A slow disk must not look like a pause of ours: the clock goes on while a change is written.
     let mut writing: Option<JoinHandle<Vec<Alarm>>> = None;
+    let (mut watchdog, mut idle) = (Watchdog::of_environment(), Instant::now());
     // A deadline changes with the state only: a large fleet is not searched for it ten times a second.
     let mut due: (Weak<State>, Option<u64>) = (Weak::new(), None);
     loop {
@@ -87,6 +92,13 @@ pub async fn watch(fleet: Weak<Fleet>) {
         if let Some(written) = writing.take_if(|task| task.is_finished()) {
             // A task that panicked has said so, and took what it was given with it.
             alarms.extend(written.await.unwrap_or_default());
+        }
+        if writing.is_none() {
+            idle = Instant::now();
+        }
+        // A change that is not written for this long never will be: the supervisor may start us again.
+        if idle.elapsed() < WRITE_MAX {
+            watchdog.alive(Instant::now());
         }
         let raised = fleet.liveness.tick(&state);
         raised.iter().for_each(|alarm| log(&state, alarm));

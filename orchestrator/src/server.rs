@@ -19,6 +19,7 @@ use crate::fleet::{ChangeError, Fleet};
 use crate::pki::{self, Ca, token};
 use crate::state::{ApiKey, FleetRecord, State, Token};
 use crate::store::redb::RedbStore;
+use crate::watchdog::Watchdog;
 use crate::{alloc, detector, http, link, listen};
 
 /// The first admin key, in the data directory.
@@ -84,6 +85,7 @@ pub async fn run(mut options: ServerOptions) -> anyhow::Result<()> {
     let ready = options.ready.take();
     let server = start(options).await?;
     println!("{}", start_message(&server.ready));
+    Watchdog::of_environment().ready();
     if let Some(ready) = ready {
         // The caller may not care.
         let _ = ready.send(server.ready.clone());

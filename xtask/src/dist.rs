@@ -1,8 +1,9 @@
-//! `cargo xtask dist`: one archive with the binary, licences and papers.
+//! `cargo xtask dist`: one archive with the binary, manual pages, completions, units, licences and papers.
 
 use crate::cargo;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// Build the release archive: target/dist/remuda-VERSION-ARCH.tar.gz.
@@ -22,10 +23,39 @@ pub fn run(_args: &Args) -> Result<()> {
     for paper in PAPERS {
         fs::copy(cargo::at(paper), directory.join(paper))?;
     }
+    words(&directory)?;
+    units(&directory)?;
     let archive = format!("target/dist/{name}.tar.gz");
     let mut tar = Command::new("tar");
     tar.current_dir(cargo::root()).args(["-C", "target/dist", "--owner=0", "--group=0", "-czf", &archive, &name]);
     cargo::run(&mut tar, "tar failed")?;
     println!("{archive}");
+    Ok(())
+}
+
+/// What the binary says of itself: man1/ and completions/, each file named as its shell looks for it.
+fn words(directory: &Path) -> Result<()> {
+    let binary = directory.join("remuda");
+    let mut man = Command::new(&binary);
+    man.arg("man").arg("--dir").arg(directory.join("man1"));
+    cargo::run(&mut man, "the manual pages were not written")?;
+    let completions = directory.join("completions");
+    fs::create_dir_all(&completions)?;
+    for (shell, file) in [("bash", "remuda.bash"), ("zsh", "_remuda"), ("fish", "remuda.fish")] {
+        let output = Command::new(&binary).args(["completion", shell]).output()?;
+        ensure!(output.status.success(), "the completions of {shell} were not written");
+        fs::write(completions.join(file), output.stdout)?;
+    }
+    Ok(())
+}
+
+/// deploy/systemd/, as vagrant/provision.sh and people install it.
+fn units(directory: &Path) -> Result<()> {
+    let to = directory.join("systemd");
+    fs::create_dir_all(&to)?;
+    for unit in fs::read_dir(cargo::at("deploy/systemd"))? {
+        let unit = unit?;
+        fs::copy(unit.path(), to.join(unit.file_name()))?;
+    }
     Ok(())
 }

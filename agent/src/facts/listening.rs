@@ -6,25 +6,53 @@ use remuda_abi::addr::{API_PORT, GOSSIP_PORT, METRICS_PORT, TUNNEL_PORT};
 
 /// `<port>/<protocol> <program>` of every listener that answers beyond loopback, sorted; ours are left out.
 pub fn listening() -> Vec<String> {
+    let listeners = listeners(|port| !OUR_PORTS.contains(&port));
+    let name = |listener: &Listener| listener.program.clone().unwrap_or_else(|| "an unknown program".into());
+    let lines: BTreeSet<_> =
+        listeners.iter().map(|held| format!("{}/{} {}", held.port, held.protocol, name(held))).collect();
+    lines.into_iter().take(LISTENING_MAX).collect()
+}
+
+/// A port that is taken beyond loopback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// None = the kernel's own, or not to be seen.
+    pub program: Option<String>,
+    /// Bound to no address in particular.
+    pub is_everywhere: bool,
+}
+
+/// Everything that listens on the ports that are asked for.
+pub fn listeners(is_asked: impl Fn(u16) -> bool) -> Vec<Listener> {
     let tables = [
         ("tcp", "tcp", TCP_LISTEN),
         ("tcp6", "tcp", TCP_LISTEN),
         ("udp", "udp", UDP_BOUND),
         ("udp6", "udp", UDP_BOUND),
     ];
-    let mut sockets = BTreeMap::new();
+    let mut sockets = Vec::new();
     for (file, protocol, state) in tables {
         let text = std::fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
-        sockets.extend(listeners(&text, state).map(|(inode, port)| (inode, (port, protocol))));
+        sockets.extend(lines(&text, state).filter(|line| is_asked(line.port)).map(|line| (line, protocol)));
     }
-    let holders = holders(&sockets.keys().copied().collect());
-    let name = |inode: &u64| holders.get(inode).map_or("an unknown program", String::as_str);
-    let lines: BTreeSet<_> = sockets
-        .iter()
-        .filter(|(_, (port, _))| !OUR_PORTS.contains(port))
-        .map(|(inode, (port, protocol))| format!("{port}/{protocol} {}", name(inode)))
-        .collect();
-    lines.into_iter().take(LISTENING_MAX).collect()
+    let holders = holders(&sockets.iter().map(|(line, _)| line.inode).collect());
+    let listener = |(line, protocol): (Line, &'static str)| Listener {
+        port: line.port,
+        protocol,
+        program: holders.get(&line.inode).cloned(),
+        is_everywhere: line.is_everywhere,
+    };
+    sockets.into_iter().map(listener).collect()
+}
+
+/// One socket of a table.
+struct Line {
+    inode: u64,
+    port: u16,
+    is_everywhere: bool,
 }
 
 const OUR_PORTS: [u16; 4] = [API_PORT, METRICS_PORT, GOSSIP_PORT, TUNNEL_PORT];
@@ -35,15 +63,16 @@ const UDP_BOUND: &str = "07";
 /// A host with more listeners than this tells the first ones; the rest fails when it is published.
 const LISTENING_MAX: usize = 1000;
 
-/// Socket inode and port of each line in that state (proc(5)); loopback addresses are left out.
-fn listeners(table: &str, state: &str) -> impl Iterator<Item = (u64, u16)> {
+/// Each line in that state (proc(5)); loopback addresses are left out.
+fn lines(table: &str, state: &str) -> impl Iterator<Item = Line> {
     let parse = move |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let (address, port) = fields.get(1)?.split_once(':')?;
         if *fields.get(3)? != state || is_local_only(address) {
             return None;
         }
-        Some((fields.get(9)?.parse().ok()?, u16::from_str_radix(port, 16).ok()?))
+        let is_everywhere = address.bytes().all(|byte| byte == b'0');
+        Some(Line { inode: fields.get(9)?.parse().ok()?, port: u16::from_str_radix(port, 16).ok()?, is_everywhere })
     };
     table.lines().skip(1).filter_map(parse)
 }
@@ -92,5 +121,7 @@ mod tests {
         let line = lines.iter().find(|line| line.starts_with(&format!("{port}/tcp ")));
         let own = std::fs::read_to_string("/proc/self/comm").expect("a name");
         assert_eq!(line.map(|line| line.ends_with(own.trim())), Some(true), "{lines:?}");
+        let held = listeners(|asked| asked == port);
+        assert!(held.len() == 1 && held[0].is_everywhere && held[0].protocol == "tcp", "{held:?}");
     }
 }

@@ -9,7 +9,7 @@ use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage, NeighbourState,
 };
@@ -71,6 +71,24 @@ impl Netlink {
             Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// The id of the XDP program on a device.
+    pub(crate) fn xdp(&mut self, name: &str) -> io::Result<Option<u32>> {
+        let message = LinkUnspec::new_with_name(name).build();
+        let answer = self.request(RouteNetlinkMessage::GetLink(message), 0)?;
+        let attributes = answer.into_iter().filter_map(|message| match message {
+            RouteNetlinkMessage::NewLink(link) => Some(link.attributes),
+            _ => None,
+        });
+        let programs = attributes.flatten().filter_map(|attribute| match attribute {
+            LinkAttribute::Xdp(parts) => Some(parts),
+            _ => None,
+        });
+        Ok(programs.flatten().find_map(|part| match part {
+            LinkXdp::ProgId(id) if id != 0 => Some(id),
+            _ => None,
+        }))
     }
 
     pub(crate) fn create(&mut self, message: LinkMessage) -> io::Result<()> {

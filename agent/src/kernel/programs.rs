@@ -224,7 +224,7 @@ impl Programs {
 }
 
 /// Pinned links for tc came with Linux 6.6.
-fn kernel_has_tcx() -> bool {
+pub(crate) fn kernel_has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 

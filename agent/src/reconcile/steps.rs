@@ -1,6 +1,7 @@
 //! Doing a plan: one step after the other, units at the same time where they do not need each other.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use super::{Reconciler, now_ms};
 use crate::action::Action;
@@ -28,6 +29,7 @@ impl Reconciler {
                     true => self.carry_out_together(chunk).await,
                     false => vec![self.carry_out_one(first, unlisted).await],
                 };
+                self.watchdog.alive(Instant::now());
                 chunk.iter().zip(results).for_each(|(action, result)| self.note(action, result, &mut stuck));
             }
         }
