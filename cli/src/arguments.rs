@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, completion, config, dns, doctor, down, events, exec, hold, host, inspect, key, leave, logs, man, node, ps, registry,
-    scale, server, service, services, stack, start, swarm, token, up, version, volume, wait,
+    agent, completion, config, dns, doctor, down, events, exec, hold, host, inspect, key, leave, logs, man, node, ps,
+    registry, scale, server, service, services, stack, start, swarm, token, up, version, volume, wait,
 };
 use crate::connection::ConnectionArgs;
 

@@ -85,9 +85,12 @@ fn chosen(typed: &[String], services: &[Service]) -> Result<Vec<(String, String)
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for word in typed {
-        let is_meant = |service: &&Service| match word.split_once('/') {
-            Some((stack, name)) => service.stack == stack && service.name == name,
-            None => service.stack == *word,
+        let is_stack = services.iter().any(|service| service.stack == *word);
+        let swarms = name::swarm_spelled(services, word)?.filter(|_| !is_stack);
+        let is_meant = |service: &&Service| match (word.split_once('/'), swarms) {
+            (Some((stack, name)), _) => service.stack == stack && service.name == name,
+            (None, Some(swarms)) => service.stack == swarms.stack && service.name == swarms.name,
+            (None, None) => service.stack == *word,
         };
         let living = services.iter().filter(|service| service.state != ServiceState::Removing);
         let meant: Vec<_> = living.filter(is_meant).map(|s| (s.stack.clone(), s.name.clone())).collect();
@@ -126,6 +129,7 @@ mod tests {
         let found = chosen(&typed, &services).unwrap();
         let pair = |stack: &str, name: &str| (stack.to_owned(), name.to_owned());
         assert_eq!(found, [pair("shop", "db"), pair("shop", "web")]);
+        assert_eq!(chosen(&["shop_db".to_owned()], &services).unwrap(), chosen(&typed[..1], &services).unwrap());
         assert!(chosen(&["shop/none".to_owned()], &services).is_err());
     }
 }
