@@ -38,6 +38,7 @@ main() {
     step "the token is gone from the hosts" in_host h2 test ! -e /etc/remuda/token
     step "the fleet has three ready hosts" three_ready
     step "a stack runs on all of them" a_stack
+    step "what docs/from-swarm.md says to type does what it says" swarm_words
     step "provisioning again changes nothing and loses no container" again h2
     step "an agent that is killed is back, its container did not notice" killed h2
     step "an agent that hangs is ended by the watchdog and started again" hung h3
@@ -152,6 +153,59 @@ a_stack() {
     in_host h1 sh -c 'cat >/root/try.yaml' <<<'services: {web: {command: [sleep, infinity], deploy: {mode: global}}}'
     in_host h1 remuda up -f /root/try.yaml -s try
     [ "$(running)" = 3 ]
+}
+
+# In the order of a first day; those that follow something for ever are cut to what is there.
+swarm_words() {
+    in_host h1 sh -eux <<'EOF'
+cd /root
+cat >docker-compose.yml <<'YAML'
+version: "3.8"
+services:
+  hello:
+    command: [sh, -c, "echo hello; exec sleep infinity"]
+    deploy: {replicas: 3}
+    ports: ["80:80"]
+  worker:
+    command: [sleep, infinity]
+YAML
+remuda stack config -c docker-compose.yml
+remuda up --plan -f docker-compose.yml -s app && exit 1 || test $? = 2
+remuda stack deploy -c docker-compose.yml app
+remuda up --plan -f docker-compose.yml -s app
+remuda stack deploy --detach=true -c docker-compose.yml app
+remuda stack ls
+remuda stack services app
+remuda stack ps app
+remuda service ls
+remuda service ps app_hello
+remuda service inspect app_hello
+remuda service logs app_hello | grep hello
+remuda service scale app_hello=6
+test "$(remuda service ps app_hello -o json | grep -c '"state": "running"')" = 6
+remuda logs app-hello-1
+remuda exec app/hello -- cat /etc/hostname
+remuda inspect app/hello
+remuda events
+remuda node ls
+remuda node inspect h2
+remuda node update --label-add zone=a h2
+remuda node update --availability drain h2
+remuda host drain h2
+test "$(remuda node ps h2 -o json)" = "[]"
+remuda node update --availability active h2
+remuda service rm app_worker
+remuda stack deploy --prune -c docker-compose.yml app
+remuda swarm join-token worker
+remuda swarm join-token -q worker
+remuda token create --uses 10 --ttl 1h
+remuda volume ls
+remuda service update --image x app_hello && exit 1 || test $? = 2
+remuda stack rm app
+test "$(remuda stack ps app -o json 2>/dev/null || echo gone)" = gone
+EOF
+    three_ready
+    eventually eval '[ "$(running)" = 3 ]'
 }
 
 pid_of() { in_host h1 remuda ps try --host "$1" -o json | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }

@@ -470,3 +470,34 @@ fn a_server_that_is_not_there_is_named_with_what_to_do() {
     assert!(said.err.contains("cannot reach the server at https://127.0.0.1:9: connection refused"), "{}", said.err);
     assert!(said.err.contains("help: ") && said.err.contains("remuda server"), "{}", said.err);
 }
+
+/// Commands of a page: what begins with `remuda` in a block of shell or between backticks.
+fn commands_of(page: &str) -> Vec<Vec<String>> {
+    let blocks = page.lines().filter_map(|line| line.strip_prefix("$ remuda "));
+    let quoted = page.split('`').skip(1).step_by(2).filter_map(|text| text.strip_prefix("remuda "));
+    let words = |text: &str| {
+        let text = text.split(" #").next().unwrap_or_default();
+        text.split_whitespace().map(String::from).collect::<Vec<_>>()
+    };
+    blocks
+        .chain(quoted)
+        .map(words)
+        .filter(|words: &Vec<String>| words.first().is_some_and(|word| word != "…"))
+        .collect()
+}
+
+#[test]
+fn every_command_of_the_page_for_swarm_users_is_one() {
+    let page = include_str!("../../docs/from-swarm.md");
+    let commands = commands_of(page);
+    assert!(commands.len() > 50, "{} commands", commands.len());
+    for words in commands {
+        // Roles would start, and the word alone is no command line: their help shows that they exist.
+        let is_role = ["server", "agent", "leave", "doctor"].contains(&words[0].as_str());
+        let is_bare = words[0] == "up" && !words.contains(&"-s".to_owned());
+        let help = (is_role || is_bare).then(|| "--help".to_owned());
+        let all: Vec<&str> = words.iter().chain(&help).map(String::as_str).collect();
+        let said = remuda_with(&all, &[("REMUDA_CA", "/nonexistent")]);
+        assert_ne!(said.code, 2, "remuda {}: {}", words.join(" "), said.err);
+    }
+}
