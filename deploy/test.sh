@@ -20,6 +20,14 @@ bpf=/sys/fs/bpf/remuda-$id
 data=$work/agent
 dockerd='' server=''
 passed=0
+# As the files say; a machine that is not whole itself (CAP_SYS_RESOURCE is missing in some virtual ones) cannot give
+# all, so the test then gives what --privileged means one by one, but for that.
+power=(--privileged)
+if ! grep -q '^CapBnd:.*1ffffffffff$' /proc/self/status; then
+    echo "this machine has not every capability: the agent gets all but CAP_SYS_RESOURCE instead of --privileged"
+    power=(--cap-add ALL --cap-drop SYS_RESOURCE --security-opt seccomp=unconfined --security-opt apparmor=unconfined
+        --security-opt systempaths=unconfined)
+fi
 
 main() {
     [ "$(id -u)" = 0 ] || { echo "skipped: needs root"; exit 0; }
@@ -123,7 +131,7 @@ import_base() {
 # As deploy/README.md says, with places of this test's own.
 agent_options=(--name n1 --advertise 192.168.57.12 --data-dir /var/lib/remuda/agent)
 docker_agent() {
-    docker_ run --name remuda-agent --privileged --network host --pid host --cgroupns host --uts host \
+    docker_ run --name remuda-agent "${power[@]}" --network host --pid host --cgroupns host --uts host \
         -v /sys/fs/bpf:/sys/fs/bpf -v /sys/fs/cgroup:/sys/fs/cgroup -v "$work/docker.sock:/var/run/docker.sock" \
         -v "$data:/var/lib/remuda" -e "REMUDA_BPF_ROOT=$bpf" "$@"
 }
@@ -194,7 +202,7 @@ swarm_agent() {
     token | docker_ secret create remuda_token -
     # The one place where the socket is not where engines have it.
     sed "s|/var/run/docker.sock:/var/run/docker.sock|$work/docker.sock:/var/run/docker.sock|g
-         s|-v /var/run/docker.sock|-v $work/docker.sock|; s|--privileged|--privileged -e REMUDA_BPF_ROOT=$bpf|" \
+         s|-v /var/run/docker.sock|-v $work/docker.sock|; s|--privileged|${power[*]} -e REMUDA_BPF_ROOT=$bpf|" \
         "$here/agent-global.yml" >"$work/agent-global.yml"
     REMUDA_SERVER=192.168.57.11:8443 REMUDA_DATA=$work/agent2 REMUDA_AGENT_OPTIONS="--name n2 --advertise 192.168.57.12" \
         docker_ stack deploy -c "$work/agent-global.yml" remuda

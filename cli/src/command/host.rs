@@ -1,6 +1,7 @@
 //! `remuda hosts` and `remuda host …`.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use remuda_api::resource::{Host, HostPatch, HostState};
@@ -9,7 +10,7 @@ use reqwest::Method;
 use super::drain::{self, DrainArgs, NameArgs};
 use crate::client::{Client, Refusal};
 use crate::connection::ConnectionArgs;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Context, Failure, Outcome};
 use crate::listing::{Format, OutputArgs, first_line, json, out, print, word};
 use crate::{name, quantity};
 
@@ -73,6 +74,9 @@ of the fleet: `remuda leave` on it ends what still runs there, then it may join 
         /// Only if it is dead: confirm what the fleet would not decide alone
         #[arg(long)]
         dead: bool,
+        /// Do not ask, whatever it is
+        #[arg(short, long, conflicts_with = "dead")]
+        force: bool,
     },
     /// Set labels (KEY=VALUE) and remove them (KEY-)
     #[command(after_help = "Examples:
@@ -141,11 +145,36 @@ pub async fn run(command: Command, connection: &ConnectionArgs) -> Outcome {
         Command::Drain(args) => drain::drain(args, &client()?).await,
         Command::Pause(args) => drain::pause(args, &client()?).await,
         Command::Activate(args) => drain::activate(args, &client()?).await,
-        Command::Rm { name, dead } => remove(&name, dead, &client()?).await,
+        Command::Rm { name, dead, force } => {
+            let client = client()?;
+            if !dead && !force {
+                confirm(&name, &client).await?;
+            }
+            remove(&name, dead, &client).await
+        }
         Command::Label { name, labels } => {
             let changes = label_changes(&labels)?;
             label(&name, changes, &client()?).await
         }
+    }
+}
+
+/// Who sits at a terminal is asked before a host that is well goes; scripts know what they do.
+async fn confirm(name: &str, client: &Client) -> Result<(), Failure> {
+    let hosts: Vec<Host> = client.get(&["hosts"]).await?;
+    let Some(host) = hosts.iter().find(|host| host.name == name && host.state == HostState::Ready) else {
+        return Ok(());
+    };
+    if !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    eprint!("{name} is ready and has {} containers, which are placed elsewhere. Remove it? [y/N] ", host.containers);
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).cannot("read the answer")?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::new("nothing was changed")
+            .advice("`remuda host drain` empties a host first; --force asks nothing")),
     }
 }
 
