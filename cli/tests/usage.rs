@@ -155,36 +155,6 @@ fn wrong_words_end_with_2_and_say_what_is_right() {
 }
 
 #[test]
-fn what_swarm_has_and_a_fleet_has_not_is_refused_with_what_to_type() {
-    for (words, instead) in [
-        (&["service", "update", "--image", "nginx:2", "shop_web"][..], "remuda up -f FILE"),
-        (&["service", "update", "--help"], "remuda scale"),
-        (&["service", "create", "--name", "web", "nginx"], "Compose file"),
-        (&["service", "rollback", "shop_web"], "as it was before"),
-        (&["swarm", "init", "--advertise-addr", "192.0.2.1"], "remuda server"),
-        (&["swarm", "join", "--token", "x", "192.0.2.1:2377"], "join-token"),
-        (&["swarm", "leave", "-f"], "remuda leave"),
-        (&["swarm", "update", "--autolock"], "remuda server --help"),
-    ] {
-        let said = remuda(words);
-        assert_eq!(said.code, 2, "{words:?}: {}", said.err);
-        assert!(said.err.contains("there is no `remuda s") && said.err.contains(instead), "{words:?}: {}", said.err);
-    }
-}
-
-#[test]
-fn a_swarm_users_words_mean_the_same_files() {
-    let folder = Folder::new();
-    let file = folder.file("compose.yml", "services:\n  web: {command: [web]}\n");
-    let ours = remuda(&["config", "-f", &file]);
-    let theirs = remuda(&["stack", "config", "--compose-file", &file]);
-    assert_eq!((theirs.code, &theirs.out), (0, &ours.out), "{}", theirs.err);
-    let said = remuda(&["stack", "deploy", "-c", "/nonexistent.yml", "shop"]);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("/nonexistent.yml"), "{}", said.err);
-}
-
-#[test]
 fn a_doctor_looks_at_this_host_without_a_server_and_has_a_cure_for_everything() {
     let folder = Folder::new();
     let data_dir = folder.path().join("agent").display().to_string();
@@ -302,60 +272,6 @@ fn a_file_that_is_not_there_is_named() {
     assert!(said.err.contains("/nonexistent.yaml") && said.err.contains("-f FILE"), "{}", said.err);
 }
 
-#[test]
-fn config_shows_what_a_file_means_with_variables_from_beside_it() {
-    let folder = Folder::new();
-    folder.file(".env", "TAG=7\nCOUNT=2\n");
-    let file = folder.file(
-        "compose.yaml",
-        "services:\n  web:\n    image: redis:${TAG}\n    command: [redis-server]\n    deploy: {replicas: '${COUNT}'}\n",
-    );
-    let said = remuda_with(&["config", "-f", &file, "-s", "shop"], &[("COUNT", "5")]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.out.starts_with("name: shop\n") && said.out.contains("image: \"redis:7\""), "{}", said.out);
-    assert!(said.out.contains("replicas: 5"), "the environment wins over .env:\n{}", said.out);
-    let said = remuda(&["config", "-f", &file, "-o", "spec"]);
-    let spec: remuda_api::spec::StackSpec = serde_json::from_str(&said.out).expect("a stack");
-    assert_eq!(spec.services["web"].image.as_deref(), Some("redis:7"));
-}
-
-#[test]
-fn config_shows_health_checks_with_every_default_and_says_where_they_are_wrong() {
-    let folder = Folder::new();
-    let file = folder.file(
-        "compose.yaml",
-        "services:
-  web:
-    command: [web]
-    healthcheck: {test: 'curl -f http://localhost', interval: 5s}
-    x-remuda:
-      drain_timeout_ms: 30000
-      health_check: {port: 80, request_line: 'GET \"/\" \"HTTP/1.0\"', strategy: recreateOnQuorum,
-        recreate_on_quorum_strategy_config: {quorum: 2}}
-",
-    );
-    let said = remuda(&["config", "-f", &file]);
-    assert_eq!((said.code, said.err.as_str()), (0, ""), "nothing is left for later");
-    for line in [
-        "request_line: \"GET / HTTP/1.0\"",
-        "interval: 2000",
-        "strategy: recreateOnQuorum",
-        "quorum: 2",
-        "- \"curl -f http://localhost\"",
-        "interval: \"5s\"",
-        "retries: 3",
-        "drain_timeout_ms: 30000",
-    ] {
-        assert!(said.out.contains(line), "{line} is missing:\n{}", said.out);
-    }
-    let file = folder
-        .file("bad.yaml", "services:\n  web:\n    command: [web]\n    x-remuda:\n      health_check: {port: 0}\n");
-    let said = remuda(&["config", "-f", &file]);
-    assert_eq!(said.code, 1);
-    let place = format!("error: {file}:5:28: services.web.x-remuda.health_check.port: expected a port");
-    assert!(said.err.contains(&place) && said.err.contains("from 1 to 65535, found `0`"), "{}", said.err);
-}
-
 /// A stack of two files as Rancher 1.6 has them, with words YAML could misread.
 const DOCKER_COMPOSE: &str = "version: '2'
 services:
@@ -432,34 +348,6 @@ fn what_config_prints_reads_as_the_same_again() {
 }
 
 #[test]
-fn the_example_of_health_checks_means_what_its_comments_say() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/health.yaml");
-    let said = remuda(&["config", "-f", file, "-s", "health", "-o", "spec"]);
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-    let spec: remuda_api::spec::StackSpec = serde_json::from_str(&said.out).expect("a stack");
-    let (web, cache) = (&spec.services["web"], &spec.services["cache"]);
-    let check = web.health_check.as_ref().expect("a check from outside");
-    assert_eq!(check.request_line.as_deref(), Some("GET /ping HTTP/1.0"));
-    assert_eq!(check.strategy, remuda_api::health::Strategy::RecreateOnQuorum { quorum: 2 });
-    assert_eq!(web.drain_timeout_ms, 15_000);
-    let command = cache.healthcheck.as_ref().expect("a check from inside");
-    assert_eq!(command.argv, ["/bin/sh", "-c", "redis-cli ping | grep -q PONG"]);
-}
-
-#[test]
-fn keys_that_are_understood_but_not_acted_on_are_noted_once() {
-    let folder = Folder::new();
-    let file = folder.file(
-        "compose.yaml",
-        "services:\n  a: {image: x, command: [a], build: .}\n  b: {image: x, command: [b], build: .}\n",
-    );
-    let said = remuda(&["config", "-f", &file]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert_eq!(said.err.matches("note: ").count(), 1, "{}", said.err);
-    assert!(said.err.contains(&format!("note: {file}:2:")), "{}", said.err);
-}
-
-#[test]
 fn a_server_that_is_not_there_is_named_with_what_to_do() {
     let folder = Folder::new();
     let ca = folder.file("ca.pem", other_ca());
@@ -469,35 +357,4 @@ fn a_server_that_is_not_there_is_named_with_what_to_do() {
     assert_eq!(said.code, 1);
     assert!(said.err.contains("cannot reach the server at https://127.0.0.1:9: connection refused"), "{}", said.err);
     assert!(said.err.contains("help: ") && said.err.contains("remuda server"), "{}", said.err);
-}
-
-/// Commands of a page: what begins with `remuda` in a block of shell or between backticks.
-fn commands_of(page: &str) -> Vec<Vec<String>> {
-    let blocks = page.lines().filter_map(|line| line.strip_prefix("$ remuda "));
-    let quoted = page.split('`').skip(1).step_by(2).filter_map(|text| text.strip_prefix("remuda "));
-    let words = |text: &str| {
-        let text = text.split(" #").next().unwrap_or_default();
-        text.split_whitespace().map(String::from).collect::<Vec<_>>()
-    };
-    blocks
-        .chain(quoted)
-        .map(words)
-        .filter(|words: &Vec<String>| words.first().is_some_and(|word| word != "…"))
-        .collect()
-}
-
-#[test]
-fn every_command_of_the_page_for_swarm_users_is_one() {
-    let page = include_str!("../../docs/from-swarm.md");
-    let commands = commands_of(page);
-    assert!(commands.len() > 50, "{} commands", commands.len());
-    for words in commands {
-        // Roles would start, and the word alone is no command line: their help shows that they exist.
-        let is_role = ["server", "agent", "leave", "doctor"].contains(&words[0].as_str());
-        let is_bare = words[0] == "up" && !words.contains(&"-s".to_owned());
-        let help = (is_role || is_bare).then(|| "--help".to_owned());
-        let all: Vec<&str> = words.iter().chain(&help).map(String::as_str).collect();
-        let said = remuda_with(&all, &[("REMUDA_CA", "/nonexistent")]);
-        assert_ne!(said.code, 2, "remuda {}: {}", words.join(" "), said.err);
-    }
 }

@@ -7,7 +7,7 @@ pub mod legacy;
 pub mod nft;
 mod walk;
 
-use remuda_abi::addr::{API_PORT, GOSSIP_PORT, METRICS_PORT};
+use remuda_abi::addr::{API_PORT, GOSSIP_PORT};
 
 use super::{Finding, Section, Verdict};
 pub use walk::{Action, Base, Chain, Fate, Packet, Rule, Ruleset, Test, walk};
@@ -84,13 +84,6 @@ fn wants(uplink: &str, is_server_here: bool) -> Vec<Want> {
             verdict: Verdict::Fail,
             meaning: "hosts do not hear each other, and a silent agent is taken for a dead host",
             port: port(GOSSIP_PORT, "udp"),
-        },
-        Want {
-            check: "firewall-metrics",
-            packet: input(uplink, "tcp", Some(METRICS_PORT)),
-            verdict: Verdict::Warn,
-            meaning: "nobody can ask this agent for metrics and health",
-            port: port(METRICS_PORT, "tcp"),
         },
         Want {
             check: "firewall-overlay",
@@ -202,13 +195,9 @@ mod tests {
     ]}"#;
 
     #[test]
-    fn a_closed_input_chain_keeps_gossip_metrics_and_probes_out() {
+    fn a_closed_input_chain_keeps_gossip_and_probes_out() {
         let findings = of(&facts(CLOSED));
-        let expected = [
-            (Verdict::Fail, "firewall-gossip"),
-            (Verdict::Warn, "firewall-metrics"),
-            (Verdict::Warn, "firewall-overlay"),
-        ];
+        let expected = [(Verdict::Fail, "firewall-gossip"), (Verdict::Warn, "firewall-overlay")];
         assert_eq!(troubles(&findings), expected, "8443 is let in");
         assert!(findings[0].message.starts_with("the policy of chain inet filter input drops it"), "{findings:#?}");
         assert_eq!(findings[0].cure.as_deref(), Some("nft insert rule inet filter input udp dport 8445 accept"));
@@ -220,7 +209,7 @@ mod tests {
             let findings = of(&Facts { manager: manager.into(), ..facts(CLOSED) });
             findings.into_iter().filter_map(|found| found.cure).collect::<Vec<_>>()
         };
-        assert_eq!(cures("ufw"), ["ufw allow 8445/udp", "ufw allow 8444/tcp", "ufw allow in on remuda0"]);
+        assert_eq!(cures("ufw"), ["ufw allow 8445/udp", "ufw allow in on remuda0"]);
         assert!(cures("firewalld")[0].contains("--add-port=8445/udp"));
     }
 

@@ -1,0 +1,87 @@
+//! What `remuda config` shows of Compose files.
+
+mod common;
+
+use common::{Folder, remuda, remuda_with};
+
+#[test]
+fn config_shows_what_a_file_means_with_variables_from_beside_it() {
+    let folder = Folder::new();
+    folder.file(".env", "TAG=7\nCOUNT=2\n");
+    let file = folder.file(
+        "compose.yaml",
+        "services:\n  web:\n    image: redis:${TAG}\n    command: [redis-server]\n    deploy: {replicas: '${COUNT}'}\n",
+    );
+    let said = remuda_with(&["config", "-f", &file, "-s", "shop"], &[("COUNT", "5")]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.starts_with("name: shop\n") && said.out.contains("image: \"redis:7\""), "{}", said.out);
+    assert!(said.out.contains("replicas: 5"), "the environment wins over .env:\n{}", said.out);
+    let said = remuda(&["config", "-f", &file, "-o", "spec"]);
+    let spec: remuda_api::spec::StackSpec = serde_json::from_str(&said.out).expect("a stack");
+    assert_eq!(spec.services["web"].image.as_deref(), Some("redis:7"));
+}
+
+#[test]
+fn config_shows_health_checks_with_every_default_and_says_where_they_are_wrong() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "compose.yaml",
+        "services:
+  web:
+    command: [web]
+    healthcheck: {test: 'curl -f http://localhost', interval: 5s}
+    x-remuda:
+      drain_timeout_ms: 30000
+      health_check: {port: 80, request_line: 'GET \"/\" \"HTTP/1.0\"', strategy: recreateOnQuorum,
+        recreate_on_quorum_strategy_config: {quorum: 2}}
+",
+    );
+    let said = remuda(&["config", "-f", &file]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "nothing is left for later");
+    for line in [
+        "request_line: \"GET / HTTP/1.0\"",
+        "interval: 2000",
+        "strategy: recreateOnQuorum",
+        "quorum: 2",
+        "- \"curl -f http://localhost\"",
+        "interval: \"5s\"",
+        "retries: 3",
+        "drain_timeout_ms: 30000",
+    ] {
+        assert!(said.out.contains(line), "{line} is missing:\n{}", said.out);
+    }
+    let file = folder
+        .file("bad.yaml", "services:\n  web:\n    command: [web]\n    x-remuda:\n      health_check: {port: 0}\n");
+    let said = remuda(&["config", "-f", &file]);
+    assert_eq!(said.code, 1);
+    let place = format!("error: {file}:5:28: services.web.x-remuda.health_check.port: expected a port");
+    assert!(said.err.contains(&place) && said.err.contains("from 1 to 65535, found `0`"), "{}", said.err);
+}
+
+#[test]
+fn the_example_of_health_checks_means_what_its_comments_say() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/health.yaml");
+    let said = remuda(&["config", "-f", file, "-s", "health", "-o", "spec"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let spec: remuda_api::spec::StackSpec = serde_json::from_str(&said.out).expect("a stack");
+    let (web, cache) = (&spec.services["web"], &spec.services["cache"]);
+    let check = web.health_check.as_ref().expect("a check from outside");
+    assert_eq!(check.request_line.as_deref(), Some("GET /ping HTTP/1.0"));
+    assert_eq!(check.strategy, remuda_api::health::Strategy::RecreateOnQuorum { quorum: 2 });
+    assert_eq!(web.drain_timeout_ms, 15_000);
+    let command = cache.healthcheck.as_ref().expect("a check from inside");
+    assert_eq!(command.argv, ["/bin/sh", "-c", "redis-cli ping | grep -q PONG"]);
+}
+
+#[test]
+fn keys_that_are_understood_but_not_acted_on_are_noted_once() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "compose.yaml",
+        "services:\n  a: {image: x, command: [a], build: .}\n  b: {image: x, command: [b], build: .}\n",
+    );
+    let said = remuda(&["config", "-f", &file]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(said.err.matches("note: ").count(), 1, "{}", said.err);
+    assert!(said.err.contains(&format!("note: {file}:2:")), "{}", said.err);
+}
