@@ -92,7 +92,7 @@ impl Container {
     }
 
     /// What the engine would say if it could: nothing outlives its first process.
-    pub(super) fn as_seen_without_engine(&self) -> Container {
+    pub(super) fn seen_without_engine(&self) -> Container {
         match self.is_running() && !self.lives() {
             true => Container { phase: Phase::Exited, pid: 0, exit_code: CODE_UNKNOWN, ..self.clone() },
             false => self.clone(),
@@ -120,7 +120,7 @@ fn unix_ms(time: Option<String>) -> u64 {
 }
 
 /// When a process began, ticks since the boot (proc(5): `starttime`, the 22nd field of `stat`).
-fn began(pid: u32) -> Option<u64> {
+pub(super) fn began(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is its name in parentheses, which may hold anything.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
@@ -161,10 +161,10 @@ mod tests {
         assert_eq!((role, of), (Role::Unit, spec()));
         assert_eq!((container.phase, container.started_ms, container.finished_ms), (Phase::Running, 1500, 0));
         assert_eq!((container.pid, container.stop_signal.as_str()), (std::process::id(), "SIGQUIT"));
-        assert!(container.lives() && container.as_seen_without_engine() == container);
+        assert!(container.lives() && container.seen_without_engine() == container);
         let another = Container { pid_began: container.pid_began + 1, ..container };
         assert!(!another.lives());
-        assert_eq!(another.as_seen_without_engine().phase, Phase::Exited);
+        assert_eq!(another.seen_without_engine().phase, Phase::Exited);
     }
 
     #[test]

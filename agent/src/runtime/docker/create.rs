@@ -23,25 +23,15 @@ impl Job {
         }
         if engine.pull == "always" || self.spec.labels.iter().any(|label| label == PULL_ALWAYS) {
             self.pull().await?;
+            self.say("creating its container");
         }
-        let place = self.place("creating its container").await;
         self.make_volumes().await?;
         if self.spec.network_mode != "managed" {
-            drop(place);
             return self.put_unit().await;
         }
         // Each needs the other only when it starts.
         let (holder, unit) = tokio::join!(self.put_holder(), self.put_unit());
-        drop(place);
         unit.and(holder)
-    }
-
-    /// One of the places at the engine; what is said while waiting for one is left as it was.
-    async fn place(&self, then: &str) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        // Never closed.
-        let place = self.shared.places.0.acquire().await.ok();
-        self.say(then);
-        place
     }
 
     /// Running, and so with a network namespace.
@@ -53,6 +43,7 @@ impl Job {
             None => (self.create_holder().await?, false),
         };
         if !lives {
+            let _place = self.shared.place().await;
             self.shared
                 .change(|docker| async move { docker.start_container(&id, None).await.map(|()| id) })
                 .await
@@ -115,6 +106,7 @@ impl Job {
         let name = role.container_name(&self.spec.name);
         let platform = if role == Role::Unit { self.spec.engine.platform.clone() } else { String::new() };
         let options = CreateContainerOptions { name: Some(name.clone()), platform };
+        let _place = self.shared.place().await;
         let create = |body: ContainerCreateBody| {
             let options = Some(options.clone());
             self.shared.change(|docker| async move { docker.create_container(options, body).await })

@@ -19,7 +19,7 @@ impl Job {
 
     async fn start_once(self) -> Result<(), Trouble> {
         let name = &self.spec.name;
-        let _place = self.shared.places.0.acquire().await.ok();
+        let _place = self.shared.place().await;
         let unit = self.record().and_then(|record| record.unit);
         let unit = unit.ok_or_else(|| Trouble::new("its container is gone: somebody removed it"))?;
         let id = unit.id.as_str();
@@ -99,7 +99,7 @@ impl Job {
     }
 
     async fn remove_once(&self) -> Result<(), EngineError> {
-        let _place = self.shared.places.0.acquire().await.ok();
+        let _place = self.shared.place().await;
         for role in [Role::Unit, Role::Holder] {
             // Work that was given up may have made one that nobody has seen yet.
             let known = self.record().and_then(|record| record.container(role).map(|container| container.id.clone()));

@@ -87,7 +87,7 @@ impl Runtime for DockerRuntime {
     fn observe(&self) -> BTreeMap<String, Unit> {
         let problem = self.shared.engine.state().borrow().problem.clone();
         let is_seen = problem.is_none() && self.shared.is_seen.load(Ordering::Acquire);
-        let now = |record: Record| if is_seen { record } else { record.as_seen_without_engine(problem.as_deref()) };
+        let now = |record: Record| if is_seen { record } else { record.seen_without_engine(problem.as_deref()) };
         self.shared.table.all().into_iter().map(|record| (record.spec.name.clone(), now(record).observed())).collect()
     }
 

@@ -112,7 +112,7 @@ impl Record {
     }
 
     /// What was read from the engine, corrected by what the kernel says while it does not answer, and why it does not.
-    pub(super) fn as_seen_without_engine(mut self, problem: Option<&str>) -> Record {
+    pub(super) fn seen_without_engine(mut self, problem: Option<&str>) -> Record {
         if let (Some(work), Some(problem)) = (&mut self.work, problem)
             && !work.what.contains(problem)
         {
@@ -120,7 +120,7 @@ impl Record {
         }
         for role in [Role::Holder, Role::Unit] {
             let container = self.container_mut(role);
-            *container = container.as_ref().map(Container::as_seen_without_engine);
+            *container = container.as_ref().map(Container::seen_without_engine);
         }
         self
     }
@@ -182,5 +182,118 @@ impl Record {
         let lines = unit.last_lines.clone();
         let reason = exit::reason(unit.exit_code, cause, lines.last().map(String::as_str));
         UnitState::Exited { code: unit.exit_code, reason, lines }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::spec;
+    use super::*;
+
+    /// Of a process that lives: this one.
+    fn container(phase: Phase) -> Container {
+        let pid = if phase == Phase::Running { std::process::id() } else { 0 };
+        Container {
+            id: "abc".into(),
+            phase,
+            pid,
+            pid_began: super::super::container::began(pid).unwrap_or(0),
+            started_ms: 5,
+            finished_ms: if phase == Phase::Exited { 9 } else { 0 },
+            exit_code: if phase == Phase::Exited { 3 } else { 0 },
+            is_out_of_memory: false,
+            error: String::new(),
+            stop_signal: String::new(),
+            health: None,
+            last_lines: vec!["no database".into()],
+            asked_ns: 1,
+        }
+    }
+
+    fn record(holder: Option<Phase>, unit: Option<Phase>) -> Record {
+        Record { holder: holder.map(container), unit: unit.map(container), ..Record::new(Arc::new(spec())) }
+    }
+
+    fn work(kind: WorkKind) -> Option<Work> {
+        Some(Work { number: 1, kind, what: "pulling nginx".into() })
+    }
+
+    const PID_NONE: u32 = 0;
+
+    #[test]
+    fn a_unit_is_as_its_own_container_and_can_start_when_its_holder_runs() {
+        let seen = |holder: Phase, unit: Phase| {
+            let unit = record(Some(holder), Some(unit)).observed();
+            (unit.state, unit.can_start)
+        };
+        let pid = std::process::id();
+        let reason = "exited with code 3: no database".to_owned();
+        let exited = UnitState::Exited { code: 3, reason, lines: vec!["no database".into()] };
+        assert_eq!(seen(Phase::Running, Phase::Created), (UnitState::Created, true));
+        assert_eq!(seen(Phase::Running, Phase::Running), (UnitState::Running { pid }, true));
+        assert_eq!(seen(Phase::Running, Phase::Exited), (exited.clone(), true));
+        assert_eq!(seen(Phase::Exited, Phase::Exited), (exited, false));
+        assert_eq!(seen(Phase::Running, Phase::Removing), (UnitState::Stopping { pid: PID_NONE }, true));
+        assert!(!seen(Phase::Running, Phase::Dead).1);
+    }
+
+    #[test]
+    fn the_namespace_is_where_the_program_is_and_else_the_holders() {
+        let here = Some(PathBuf::from(format!("/proc/{}/ns/net", std::process::id())));
+        assert_eq!(record(Some(Phase::Exited), Some(Phase::Running)).namespace(), here);
+        assert_eq!(record(Some(Phase::Running), Some(Phase::Exited)).namespace(), here);
+        assert_eq!(record(Some(Phase::Exited), Some(Phase::Exited)).namespace(), None);
+        let on_host = UnitSpec { network_mode: "host".into(), ..spec() };
+        let on_host = Record { spec: Arc::new(on_host), ..record(None, Some(Phase::Created)) };
+        assert_eq!((on_host.namespace(), on_host.observed().can_start), (None, true));
+    }
+
+    #[test]
+    fn what_is_done_with_it_comes_first_then_what_could_not_be_done() {
+        let made = record(Some(Phase::Running), Some(Phase::Created));
+        let with = |kind: WorkKind| Record { work: work(kind), ..made.clone() }.observed().state;
+        assert_eq!(with(WorkKind::Creating), UnitState::Working { what: "pulling nginx".into() });
+        assert_eq!(with(WorkKind::Removing), UnitState::Stopping { pid: PID_NONE });
+        let failure = Some(Failure { reason: "no such image".into(), at_ms: 77 });
+        let failed = Record { failure, ..record(None, None) }.observed();
+        assert_eq!(failed.state, UnitState::Failed { reason: "no such image".into() });
+        assert_eq!((failed.exited_ms, failed.can_start), (77, false));
+        let stopping = Record { work: work(WorkKind::Stopping), ..record(None, Some(Phase::Running)) };
+        assert_eq!(stopping.observed().state, UnitState::Stopping { pid: std::process::id() });
+    }
+
+    #[test]
+    fn an_end_has_its_cause() {
+        let ended = record(Some(Phase::Running), Some(Phase::Exited));
+        let reason = |record: Record| match record.observed().state {
+            UnitState::Exited { reason, .. } => reason,
+            other => panic!("{other:?}"),
+        };
+        let killed = Record { killed_run_ms: Some(5), ..ended.clone() };
+        assert!(reason(killed).starts_with("killed: still running"));
+        let of_another_run = Record { killed_run_ms: Some(4), ..ended.clone() };
+        assert!(reason(of_another_run).starts_with("exited with code 3"));
+        let unit = ended.unit.clone().map(|unit| Container { is_out_of_memory: true, ..unit });
+        assert!(reason(Record { unit, ..ended }).contains("out of memory"));
+    }
+
+    #[test]
+    fn an_older_look_never_replaces_a_newer_one_and_a_start_ends_a_failure() {
+        let mut held = record(None, None);
+        held.failure = Some(Failure { reason: "no".into(), at_ms: 1 });
+        held.take(Role::Unit, spec(), Container { asked_ns: 5, ..container(Phase::Running) });
+        assert!(held.failure.is_none());
+        held.take(Role::Unit, spec(), Container { asked_ns: 4, ..container(Phase::Created) });
+        assert!(held.is_running());
+    }
+
+    #[test]
+    fn without_the_engine_the_kernel_says_what_lives_and_the_work_says_what_it_waits_for() {
+        let mut away = record(Some(Phase::Running), Some(Phase::Running));
+        away.unit = away.unit.map(|unit| Container { pid_began: unit.pid_began + 1, ..unit });
+        away.work = work(WorkKind::Creating);
+        let seen = away.seen_without_engine(Some("no answer"));
+        assert!(!seen.is_running() && seen.namespace().is_some());
+        assert_eq!(seen.observed().state, UnitState::Working { what: "pulling nginx; no answer".into() });
     }
 }

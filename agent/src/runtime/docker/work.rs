@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 
 use super::DockerOptions;
@@ -27,7 +27,7 @@ use crate::runtime::process::hold::now_ms;
 const AT_ONCE: usize = 8;
 
 /// See [`AT_ONCE`].
-pub(super) struct Places(pub(super) Semaphore);
+struct Places(Semaphore);
 
 impl Default for Places {
     fn default() -> Places {
@@ -57,7 +57,7 @@ pub(super) struct Shared {
     /// Taken to import the holders' image: once is enough.
     pub(super) importing: tokio::sync::Mutex<()>,
     pub(super) kept: Kept,
-    pub(super) places: Places,
+    places: Places,
     /// Of the work on each unit, by its name.
     tasks: Mutex<HashMap<String, AbortHandle>>,
 }
@@ -128,6 +128,13 @@ impl Shared {
         });
         tasks.retain(|_, task| !task.is_finished());
         tasks.insert(name, task.abort_handle());
+    }
+
+    /// One of the [`AT_ONCE`], for as long as it is held: never while something is waited for that is not the engine's
+    /// own work.
+    pub(super) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed.
+        self.places.0.acquire().await.ok()
     }
 
     /// Asks for a change.
