@@ -7,6 +7,17 @@ use remuda_api::spec::{NetworkMode, RuntimeKind, ServiceMode, ServiceSpec, Stack
 use remuda_compose::{Loaded, Problem, SourceFile, Sources, load, print};
 
 pub const STACK: &str = "shop";
+/// A Compose file for a Rancher file to lie over.
+pub const WEB: &str = "services: {web: {image: nginx}, db: {image: redis}}\n";
+/// A Compose file with a balancer `lb` on 80.
+pub const BALANCED: &str = "
+version: '2'
+services:
+  web: {image: nginx}
+  lb:
+    image: rancher/lb-service-haproxy
+    ports: ['80:80']
+";
 
 pub fn try_load(text: &str) -> Result<Loaded, Vec<Problem>> {
     let env = [("TAG", "1.27"), ("PORT", "8080"), ("SECRET", "s3cret"), ("EMPTY", ""), ("HOME", "/home/me")];
