@@ -114,7 +114,11 @@ impl Drop for Host {
                 docker(&args);
             }
         }
-        let _ = std::fs::remove_dir_all(&self.dir);
+        // The runtimes may be writing there.
+        let _ = remuda_lab::wait_until("its files are gone", LIMIT, || {
+            let _ = std::fs::remove_dir_all(&self.dir);
+            !self.dir.exists()
+        });
     }
 }
 

@@ -184,6 +184,8 @@ struct Line {
     time_ns: u64,
     /// With its newline.
     text: Vec<u8>,
+    /// The engine cut it here: what follows has the same time.
+    is_cut: bool,
 }
 
 impl Line {
@@ -204,6 +206,8 @@ struct Place {
     /// Lines of that instant, by stream.
     passed: [u32; 2],
     known: [u32; 2],
+    /// The last of them was whole: what has the same time again was said before.
+    is_whole: [bool; 2],
     /// When the lines before were written, the newest last.
     past: VecDeque<(u64, usize)>,
     is_past: HashSet<(u64, usize)>,
@@ -226,10 +230,15 @@ impl Place {
             self.known[stream] -= 1;
             return false;
         }
+        if line.time_ns == self.time_ns && self.is_whole[stream] {
+            self.known[stream] = self.passed[stream] - 1;
+            return false;
+        }
         if line.time_ns != self.time_ns {
             self.go_on(line.time_ns);
         }
         self.passed[stream] += 1;
+        self.is_whole[stream] = !line.is_cut;
         true
     }
 
@@ -243,7 +252,7 @@ impl Place {
                 self.is_past.remove(&oldest);
             }
         }
-        (self.time_ns, self.passed, self.known) = (time_ns, [0; 2], [0; 2]);
+        (self.time_ns, self.passed, self.known, self.is_whole) = (time_ns, [0; 2], [0; 2], [false; 2]);
     }
 }
 
@@ -297,10 +306,11 @@ fn parse(stream: Stream, line: &[u8]) -> Option<Line> {
     let (time, text) = line.split_at(at);
     let time_ns = unix_ns(std::str::from_utf8(time).ok()?)?;
     let mut text = text.get(1..).unwrap_or_default().to_vec();
-    if !text.ends_with(b"\n") {
+    let is_cut = !text.ends_with(b"\n");
+    if is_cut {
         text.push(b'\n');
     }
-    Some(Line { stream, time_ns, text })
+    Some(Line { stream, time_ns, text, is_cut })
 }
 
 #[cfg(test)]
@@ -311,7 +321,11 @@ mod tests {
     const TIME_NS: u64 = 1_709_210_096_000_000_007;
 
     fn line(stream: Stream, time_ns: u64, text: &str) -> Line {
-        Line { stream, time_ns, text: text.into() }
+        Line { stream, time_ns, text: text.into(), is_cut: false }
+    }
+
+    fn cut(line: Line) -> Line {
+        Line { is_cut: true, ..line }
     }
 
     fn frame(kind: u8, text: &str) -> Vec<u8> {
@@ -323,7 +337,7 @@ mod tests {
         let mut lines = Lines::of(false);
         let bytes =
             [frame(1, &format!("{TIME} one  two\n")), frame(2, &format!("{TIME} no newline")), frame(1, "nonsense\n")];
-        let wanted = [line(Stream::Stdout, TIME_NS, "one  two\n"), line(Stream::Stderr, TIME_NS, "no newline\n")];
+        let wanted = [line(Stream::Stdout, TIME_NS, "one  two\n"), cut(line(Stream::Stderr, TIME_NS, "no newline\n"))];
         assert_eq!(lines.take(&bytes.concat()), wanted);
     }
 
@@ -332,8 +346,11 @@ mod tests {
         let mut lines = Lines::of(true);
         let long = "x".repeat(ENGINE_CUT_BYTES);
         let bytes = format!("{TIME} a\r\n{TIME} {long}{TIME} rest\n{TIME} begun");
-        let wanted =
-            ["a\r\n".to_owned(), format!("{long}\n"), "rest\n".into()].map(|text| line(Stream::Stdout, TIME_NS, &text));
+        let wanted = [
+            line(Stream::Stdout, TIME_NS, "a\r\n"),
+            cut(line(Stream::Stdout, TIME_NS, &format!("{long}\n"))),
+            line(Stream::Stdout, TIME_NS, "rest\n"),
+        ];
         let told: Vec<Line> = bytes.as_bytes().chunks(1000).flat_map(|part| lines.take(part)).collect();
         assert_eq!(told, wanted);
     }
@@ -342,16 +359,20 @@ mod tests {
     fn a_log_that_is_read_again_goes_on_after_the_last_line() {
         let mut place = Place::default();
         let said = [(Stream::Stdout, 1), (Stream::Stdout, 5), (Stream::Stdout, 5), (Stream::Stderr, 5)];
-        let said = said.map(|(stream, time_ns)| line(stream, time_ns, "\n"));
+        let mut said = said.map(|(stream, time_ns)| line(stream, time_ns, "\n"));
+        // The first of two pieces of one line.
+        said[1].is_cut = true;
         assert!(said.iter().all(|line| place.is_new(line)));
         place.begin_again();
         assert_eq!(place.time_ns, 5);
         let again: Vec<bool> = said[1..].iter().map(|line| place.is_new(line)).collect();
         assert_eq!(again, [false; 3]);
-        let more = [(Stream::Stderr, 5), (Stream::Stdout, 6)].map(|(stream, time_ns)| line(stream, time_ns, "\n"));
-        assert!(more.iter().all(|line| place.is_new(line)));
+        let again: Vec<bool> = said[1..].iter().map(|line| place.is_new(line)).collect();
+        assert_eq!(again, [false; 3], "said again in the same answer");
+        let more = line(Stream::Stdout, 6, "\n");
+        assert!(place.is_new(&more));
         place.begin_again();
-        assert!(!place.is_new(&more[1]), "the last one");
+        assert!(!place.is_new(&more), "the last one");
     }
 
     #[test]
