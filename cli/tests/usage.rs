@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Folder, other_ca, remuda, remuda_with};
+use common::{Folder, other_ca, remuda};
 
 const COMMANDS: &[&[&str]] = &[
     &["server"],
@@ -270,81 +270,6 @@ fn a_file_that_is_not_there_is_named() {
     let said = remuda(&["config", "-f", "/nonexistent.yaml"]);
     assert_eq!(said.code, 1);
     assert!(said.err.contains("/nonexistent.yaml") && said.err.contains("-f FILE"), "{}", said.err);
-}
-
-/// A stack of two files as Rancher 1.6 has them, with words YAML could misread.
-const DOCKER_COMPOSE: &str = "version: '2'
-services:
-  web:
-    image: web
-    entrypoint: []
-    command: ['no', '1.5', '- a: $$b', \"tab\\t\"]
-    environment: {A: 'yes', B: '', C: \"two\\nlines\", 'éü': '#'}
-    volumes: ['data:/data', '/tmp']
-  lb:
-    image: rancher/lb-service-haproxy
-    ports: ['80:80']
-volumes: {data: }
-";
-const RANCHER_COMPOSE: &str = "version: '2'
-services:
-  web:
-    scale: ${SCALE}
-    metadata: {version: '1.10', weight: 1.5, list: [a, {b: ~}, [c]], none: ~, empty: {}}
-    health_check: {port: 80}
-  lb:
-    lb_config: {port_rules: [{source_port: 80, target_port: 80, service: web}]}
-";
-
-#[test]
-fn a_rancher_file_beside_the_compose_file_is_read_unless_told_otherwise() {
-    let folder = Folder::new();
-    let file = folder.file("docker-compose.yml", DOCKER_COMPOSE);
-    let rancher = folder.file("rancher-compose.yml", RANCHER_COMPOSE);
-    let said = remuda_with(&["config", "-f", &file], &[("SCALE", "3")]);
-    assert_eq!((said.code, said.err.as_str()), (0, &*format!("reading {file}, {rancher}\n")));
-    assert!(said.out.contains("replicas: 3") && said.out.contains("source_port: 80"), "{}", said.out);
-    let other = folder.file("other.yml", "services: {web: {scale: 4}, lb: {lb_config: {port_rules: [{source_port: 80, target_port: 1, service: web}]}}}\n");
-    for words in [
-        &["config", "-f", &file, "--rancher-file", &other][..],
-        &["config", "-f", &file, "-f", &other, "--rancher-file", &other],
-    ] {
-        let said = remuda(words);
-        assert_eq!(said.out.contains("replicas: 4"), words.len() == 5, "{}", said.err);
-    }
-    let said = remuda(&["config", "-f", &file, "--rancher-file", "none"]);
-    assert!(said.code == 1 && said.err.contains("lb: is a balancer and has no rule"), "{}", said.err);
-    folder.file("rancher-compose.yml", "services: {wbe: {scale: 3}}\n");
-    let said = remuda(&["config", "-f", &file]);
-    assert!(said.err.contains(&format!("error: {rancher}:1:12: services.wbe: ")), "{}", said.err);
-    assert!(said.err.contains(" 1 | services: {wbe: {scale: 3}}\n   |            ^^^\n"), "{}", said.err);
-}
-
-#[test]
-fn what_config_prints_reads_as_the_same_again() {
-    let folder = Folder::new();
-    let file = folder.file("docker-compose.yml", DOCKER_COMPOSE);
-    folder.file("rancher-compose.yml", RANCHER_COMPOSE);
-    let first = remuda_with(&["config", "-f", &file, "-s", "shop"], &[("SCALE", "3")]);
-    assert_eq!(first.code, 0, "{}", first.err);
-    for format in ["yaml", "json"] {
-        let printed = remuda_with(&["config", "-f", &file, "-s", "shop", "-o", format], &[("SCALE", "3")]);
-        let folder = Folder::new();
-        let file = folder.file("compose.yaml", &printed.out);
-        let again = remuda(&["config", "-f", &file, "-s", "shop"]);
-        assert_eq!((again.code, again.err.as_str()), (0, ""), "{}", printed.out);
-        assert_eq!(again.out, first.out, "{format}");
-    }
-    for line in [
-        "name: shop_data",
-        "restart_policy:",
-        "stop_grace_period: \"10s\"",
-        "entrypoint: []",
-        "version: \"1.10\"",
-        "none: null",
-    ] {
-        assert!(first.out.contains(line), "{line} is missing:\n{}", first.out);
-    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) fn print(engine: &EngineSpec, printed: &mut Object) {
     ] {
         printed.put_some(key, word.as_str());
     }
-    printed.put_some("security_opt", engine.security_opt.iter().map(security).collect::<Vec<_>>());
+    printed.put_some("security_opt", engine.security_opt.iter().map(|option| security(option)).collect::<Vec<_>>());
     let devices = engine
         .devices
         .iter()
@@ -92,9 +92,9 @@ fn mount(mount: &Mount) -> Value {
 }
 
 /// A seccomp profile, read from a file, is written on one line in its place.
-fn security(option: &String) -> String {
+fn security(option: &str) -> String {
     let profile = option.strip_prefix("seccomp=").and_then(|text| serde_json::from_str::<Value>(text).ok());
-    profile.map_or_else(|| option.clone(), |profile| format!("seccomp={profile}"))
+    profile.map_or_else(|| option.to_owned(), |profile| format!("seccomp={profile}"))
 }
 
 fn logging(engine: &EngineSpec) -> Value {

@@ -100,10 +100,10 @@ fn read_rule_key(entry: &Field, rule: &mut BalancerRule, context: &mut Context) 
         "protocol" => rule.protocol = read_protocol(entry, report),
         "priority" => rule.priority = read_priority(entry, report),
         key => {
-            if let Some(message) = refused(key).filter(|_| !matches!(entry.node.value, Value::Null)) {
-                if entry.text("text", report).is_none_or(|text| !text.is_empty()) {
-                    entry.problem_at_key(message, report);
-                }
+            if let Some(message) = refused(key).filter(|_| !matches!(entry.node.value, Value::Null))
+                && entry.text("text", report).is_none_or(|text| !text.is_empty())
+            {
+                entry.problem_at_key(message, report);
             }
         }
     }
