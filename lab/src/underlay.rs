@@ -103,9 +103,12 @@ impl Underlay {
     /// instead of waiting for a name server that nothing leads to.
     pub fn answer_that_nothing_is_beyond(&self) -> Result<()> {
         let client = self.client();
-        netns::inside(&client, || fs::write("/proc/sys/net/ipv4/ip_forward", "1"))?
-            .context("forwarding at the client")?;
-        netns::ip(&["-n", &client, "route", "add", "unreachable", "default"])
+        // Told once a second, a resolver that asks for two addresses at a time would wait for the rest.
+        let settings = [("ip_forward", "1"), ("icmp_ratelimit", "0")];
+        let set = |(name, value): (&str, &str)| fs::write(format!("/proc/sys/net/ipv4/{name}"), value);
+        netns::inside(&client, || settings.into_iter().try_for_each(set))?.context("settings of the client")?;
+        // The one refusal without a route that ends a wait for a datagram (ICMP type 3, code 13).
+        netns::ip(&["-n", &client, "route", "add", "prohibit", "default"])
     }
 
     /// A machine in a namespace of its own with `eth0` on the switch's port `port`.

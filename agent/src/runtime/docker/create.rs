@@ -22,7 +22,7 @@ impl Job {
             return Err(Trouble::new("it has no image: runtime docker runs images, so name one"));
         }
         if engine.pull == "always" || self.spec.labels.iter().any(|label| label == PULL_ALWAYS) {
-            self.pull().await?;
+            self.pull_newest().await?;
             self.say("creating its container");
         }
         self.make_volumes().await?;

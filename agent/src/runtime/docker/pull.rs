@@ -73,6 +73,19 @@ impl Job {
         self.pull().await
     }
 
+    /// Fetches the image although it may be there. A registry that is not reached keeps no image that is here from
+    /// running: a host without a way out runs what was brought to it.
+    pub(super) async fn pull_newest(&self) -> Result<(), Trouble> {
+        let Err(trouble) = self.pull().await else { return Ok(()) };
+        let image = self.spec.image.as_str();
+        let look = |docker: bollard::Docker| async move { docker.inspect_image(image).await };
+        if !is_unreachable(&trouble.words) || self.shared.engine.ask(LOOK_LIMIT, look).await.is_err() {
+            return Err(trouble);
+        }
+        tracing::warn!("{}: runs the image {image} that is here: {}", self.spec.name, trouble.words);
+        Ok(())
+    }
+
     /// Fetches the image, together with everybody who waits for the same.
     pub(super) async fn pull(&self) -> Result<(), Trouble> {
         let wanted = Wanted { image: self.spec.image.clone(), platform: self.spec.engine.platform.clone() };
@@ -139,13 +152,19 @@ impl Job {
                 ),
                 None => format!("; if it is not public, log in with `remuda registry login {registry}`"),
             },
-            false if lower.contains("no such host") || lower.contains("dial tcp") || lower.contains("timeout") => {
+            false if is_unreachable(&lower) => {
                 "; this host does not reach the registry: bring the image with `docker load` or `docker import`".into()
             }
             false => String::new(),
         };
         Trouble { words: format!("pull {}: {}{cure}", self.spec.image, trouble.words), ..trouble }
     }
+}
+
+/// The engine's words say that nobody answered, not that somebody refused.
+fn is_unreachable(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    ["no such host", "dial tcp", "timeout"].iter().any(|sign| words.contains(sign))
 }
 
 impl Pulls {

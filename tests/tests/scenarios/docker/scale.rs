@@ -45,8 +45,7 @@ fn a_host_that_leaves_keeps_what_was_made_by_hand_and_nothing_of_ours() {
     fleet.deploy("app", WEB).unwrap();
     assert_eq!(ours(&fleet, "h3").len(), 4, "two of six and their holders");
     let data_dir = h3.data_dir.display().to_string();
-    let socket = engine.socket().display().to_string();
-    fleet.lab.output("h3", &[&h3.argv[0], "leave", "--data-dir", &data_dir, "--docker", &socket]).unwrap();
+    fleet.lab.output("h3", &[&h3.argv[0], "leave", "--data-dir", &data_dir]).unwrap();
     assert_eq!(ours(&fleet, "h3"), Vec::<String>::new());
     assert_eq!(engine.docker(&["ps", "--format", "{{.Names}}"]).unwrap().trim(), "by-hand");
     fleet
