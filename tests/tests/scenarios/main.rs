@@ -2,6 +2,7 @@
 
 mod balancer;
 mod ends;
+mod docker;
 mod examples;
 mod form;
 mod names;
