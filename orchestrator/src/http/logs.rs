@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use http::{StatusCode, header};
 use remuda_api::link::{FrameKind, LogsOrder, OrderKind};
 use tokio::sync::mpsc;
@@ -39,14 +39,15 @@ pub async fn container(
     let mut session = ask(&fleet, &name, |container| order(container, follow, tail)).await?;
     // The first piece decides whether this is a log or an error.
     let first = next(&mut session).await.map_err(|why| Refusal::new(StatusCode::CONFLICT, why))?;
-    let pieces = stream::unfold((session, first), |(mut session, held)| async move {
-        let bytes = held?;
-        let following = match next(&mut session).await {
-            Ok(piece) => piece,
-            Err(why) => Some(Bytes::from(format!("remuda: {why}\n"))),
-        };
-        Some((Ok::<_, Infallible>(bytes), (session, following)))
+    let later = stream::unfold(first.is_some().then_some(session), |session| async move {
+        let mut session = session?;
+        match next(&mut session).await {
+            Ok(piece) => piece.map(|bytes| (bytes, Some(session))),
+            Err(why) => Some((Bytes::from(format!("remuda: {why}\n")), None)),
+        }
     });
+    // None is held back until the next one comes, which may be long.
+    let pieces = stream::iter(first).chain(later).map(Ok::<_, Infallible>);
     Ok(text(Body::from_stream(pieces)))
 }
 
