@@ -59,7 +59,7 @@ fn hms(lab: &Lab, report: &mut Report) -> Result<()> {
     report.sample(E2_UP, "s", begin.elapsed().as_secs_f64());
     wait_for("web and lb are healthy", LIMIT, || {
         let services = list(lab, "services")?;
-        let is_well = |name: &str| services.iter().any(|s| s["name"] == name && s["health"] == "healthy");
+        let is_well = |name: &str| services.iter().any(|s| s["name"] == name && s["healthy"] == 1);
         Ok((is_well("web") && is_well("lb")).then_some(()))
     })?;
     report.sample(E2_HEALTHY, "s", begin.elapsed().as_secs_f64());

@@ -13,7 +13,7 @@ fn e2_the_hms_stack_runs_as_it_is_written_and_answers_on_every_host() {
     figure::seconds("E2 up -d of the HMS stack", begin.elapsed());
     wait_for("web and lb are healthy", LIMIT, || {
         let services = fleet.list(&["services"])?;
-        let is_well = |name: &str| services.iter().any(|s| s["name"] == name && s["health"] == "healthy");
+        let is_well = |name: &str| services.iter().any(|s| s["name"] == name && s["healthy"] == 1);
         if is_well("web") && is_well("lb") { Ok(Some(())) } else { anyhow::bail!("{services:?}") }
     })
     .unwrap();

@@ -67,6 +67,7 @@ fn a_terminal_is_one(fleet: &Fleet) {
     assert!(String::from_utf8_lossy(&code.stderr).contains("oh"), "its standard error is ours");
 }
 
+#[expect(clippy::zombie_processes, reason = "kill_all reaps it")]
 fn logs_follow(fleet: &Fleet) {
     let mut command = fleet.lab.command(&["logs", "-f", "app-web-1"]).unwrap();
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -76,5 +77,4 @@ fn logs_follow(fleet: &Fleet) {
     super::page(fleet, &format!("http://{ip}:8080/just-now")).unwrap();
     assert!(lines.any(|line| line.contains("GET /just-now")), "what is said now is not shown");
     process::kill_all(&[child.id()]);
-    child.wait().unwrap();
 }
