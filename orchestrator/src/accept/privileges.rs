@@ -96,13 +96,17 @@ fn of_mount(mount: &Mount, stack: &StackSpec) -> Option<String> {
     }
 }
 
-/// What a `local` volume with options leads to, if that is of the host.
+/// File systems of other machines, and memory: what a `local` volume of these types leads to is nothing of the host.
+const TYPES_ELSEWHERE: [&str; 4] = ["nfs", "nfs4", "cifs", "tmpfs"];
+
+/// What a `local` volume with options leads to, unless that is surely nothing of the host: its options are those of
+/// mount(8), which takes `//etc`, `proc` and `lowerdir=/etc` as well as `/etc`.
 fn host_path(volume: &VolumeSpec) -> Option<&str> {
-    volume
-        .driver_options
-        .get("device")
-        .map(String::as_str)
-        .filter(|device| device.starts_with('/') && !device.starts_with("//"))
+    let option = |key: &str| volume.driver_options.get(key).map(String::as_str).filter(|value| !value.is_empty());
+    let is_elsewhere = option("type").is_some_and(|kind| TYPES_ELSEWHERE.contains(&kind));
+    let is_plain = ["type", "device", "o"].into_iter().all(|key| option(key).is_none());
+    let is_local = volume.driver.as_deref().is_none_or(|driver| driver == "local");
+    (is_local && !is_elsewhere && !is_plain).then(|| option("device").or(option("o")).unwrap_or("a file system"))
 }
 
 fn of_path(path: &str, is_read_only: bool) -> String {
@@ -184,6 +188,23 @@ mod tests {
         let stack = StackSpec { volumes, ..StackSpec::default() };
         let of = of(&State::default(), "web", service, &stack);
         of.into_iter().map(|privilege| (privilege.field, privilege.words)).collect()
+    }
+
+    #[test]
+    fn options_of_a_local_volume_are_power_over_the_host_unless_they_lead_elsewhere() {
+        let leads_to = |options: &[(&str, &str)]| {
+            let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            host_path(&VolumeSpec { driver_options: options, ..VolumeSpec::default() }).map(str::to_owned)
+        };
+        let bind = |device| leads_to(&[("type", "none"), ("o", "bind"), ("device", device)]);
+        assert_eq!(["/etc", "//", ".", "etc"].map(bind), ["/etc", "//", ".", "etc"].map(|path| Some(path.to_owned())));
+        assert_eq!(leads_to(&[("type", "proc"), ("device", "proc")]).as_deref(), Some("proc"));
+        let overlay = leads_to(&[("type", "overlay"), ("device", "overlay"), ("o", "lowerdir=/etc:/root")]);
+        assert_eq!(overlay.as_deref(), Some("overlay"));
+        assert_eq!(leads_to(&[("o", "bind")]).as_deref(), Some("bind"));
+        assert_eq!(leads_to(&[]), None);
+        assert_eq!(leads_to(&[("type", "nfs"), ("o", "addr=10.0.0.9,rw"), ("device", ":/data")]), None);
+        assert_eq!(leads_to(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=64m")]), None);
     }
 
     fn image(engine: EngineSpec) -> ServiceSpec {
