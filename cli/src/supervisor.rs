@@ -98,7 +98,9 @@ impl Supervisor {
         let mut command = Command::new(&self.program);
         command.arg("agent").args(&self.arguments).stdout(Stdio::null()).process_group(0);
         // Who supervises the server hears of the server: this agent is looked after here.
-        SUPERVISORS.iter().for_each(|variable| drop(command.env_remove(variable)));
+        for variable in SUPERVISORS {
+            command.env_remove(variable);
+        }
         match with_token {
             true => command.args(["--token-file", "-"]).stdin(Stdio::piped()),
             false => command.stdin(Stdio::null()),

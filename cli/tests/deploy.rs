@@ -20,6 +20,7 @@ fn file(path: &str) -> (PathBuf, String) {
 }
 
 /// The parts of Kubernetes' API (v1.28, apps/v1 and core/v1) that the manifest uses; a key it has not is refused.
+#[expect(dead_code, reason = "most keys are read only to know that they may be there")]
 mod kubernetes {
     use super::*;
 

@@ -154,8 +154,8 @@ impl Way<'_> {
             let (end, is_left) = match &rule.action {
                 Action::Accept => (Some(End::Accepted), false),
                 Action::Drop => (Some(End::Dropped(format!("a rule of {}", name(chain)))), false),
-                Action::Jump(target) => (self.into_chain(chain, target, depth), false),
-                Action::Goto(target) => (self.into_chain(chain, target, depth), true),
+                Action::Jump(target) => (self.through_named(chain, target, depth), false),
+                Action::Goto(target) => (self.through_named(chain, target, depth), true),
                 Action::Return => (None, true),
                 Action::Other => (None, false),
             };
@@ -171,7 +171,7 @@ impl Way<'_> {
         None
     }
 
-    fn into_chain(&mut self, from: &Chain, target: &str, depth: u32) -> Option<End> {
+    fn through_named(&mut self, from: &Chain, target: &str, depth: u32) -> Option<End> {
         let is_target = |chain: &&Chain| {
             (chain.family.as_str(), chain.table.as_str(), chain.name.as_str())
                 == (from.family.as_str(), from.table.as_str(), target)
