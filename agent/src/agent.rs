@@ -87,6 +87,9 @@ pub async fn run(options: AgentOptions) -> anyhow::Result<()> {
     }
 }
 
+/// What hosts that follow a file call their fleet: there is nothing else they share.
+const FILE_FLEET: &str = "file";
+
 /// Everything after the source is known: kernel, runtimes, names, the loop, and who may watch it.
 async fn serve(
     host: &Host,
@@ -101,7 +104,8 @@ async fn serve(
         None => first_node_id(&mut assignments).await?,
     };
     let (verdicts, health) = watch::channel(kept::load(&options.data_dir));
-    let parts = parts(host, node_id, problems, health).await?;
+    let fleet = identity.as_ref().map_or_else(|| FILE_FLEET.to_owned(), |identity| identity.fleet());
+    let parts = parts(host, (fleet, node_id), problems, health).await?;
     let (results, checks) = watch::channel(checks::Results::new());
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let (reconciler, shown) = Reconciler::new(parts.clone(), node_id, assignments, asked);
@@ -118,7 +122,7 @@ async fn serve(
 
 async fn parts(
     host: &Host,
-    node_id: u16,
+    (fleet, node_id): (String, u16),
     problems: Problems,
     health: watch::Receiver<Verdicts>,
 ) -> anyhow::Result<Parts> {
@@ -127,6 +131,7 @@ async fn parts(
     let kernel = Kernel::open(kernel).await.context("open the dataplane")?;
     let docker = engine.clone().map(|engine| DockerOptions {
         engine,
+        fleet,
         node_id,
         host: options.name.clone(),
         problems: problems.clone(),

@@ -142,6 +142,11 @@ impl Identity {
         })
     }
 
+    /// What tells this fleet from others: the beginning of its CA's digest, in hexadecimal.
+    pub fn fleet(&self) -> String {
+        self.keys.ca_digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     pub fn node_id(&self) -> u16 {
         self.node_id
     }

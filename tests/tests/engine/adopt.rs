@@ -106,14 +106,19 @@ async fn containers_of_others_are_never_touched_whatever_they_are_called() -> Re
     let other = Host::of(&engine)?;
     let others = other.runtimes().await?;
     run(&others, spec("web-7", &["sleep", "1000"])).await?;
+    // Of the same node of another fleet.
+    let mut same = Host::of(&engine)?;
+    (same.fleet, same.node_id) = ("f2".into(), host.node_id);
+    let of_other_fleet = same.runtimes().await?;
+    run(&of_other_fleet, spec("web-8", &["sleep", "1000"])).await?;
     let state = |name: &str| engine.inspect(name, "{{.Id}} {{.State.Pid}} {{.State.StartedAt}}");
-    let before = [state("theirs")?, state("copied")?, state("web-7")?];
+    let before = [state("theirs")?, state("copied")?, state("web-7")?, state("web-8")?];
     let runtimes = {
         drop(runtimes);
         host.runtimes().await?
     };
     assert!(runtimes.observe().await.is_empty(), "{:?}", runtimes.observe().await);
-    for name in ["theirs", "copied", "web-7"] {
+    for name in ["theirs", "copied", "web-7", "web-8"] {
         runtimes.apply(&Action::CreateUnit(Box::new(spec(name, &["true"])))).await?;
         let reason = failure_of(&runtimes, name).await?;
         assert!(reason.contains("not Remuda's") || reason.contains("in use"), "{reason}");
@@ -122,7 +127,7 @@ async fn containers_of_others_are_never_touched_whatever_they_are_called() -> Re
         stop(&runtimes, name, "KILL", 0).await.ok();
         remove(&runtimes, name).await?;
     }
-    assert_eq!([state("theirs")?, state("copied")?, state("web-7")?], before);
+    assert_eq!([state("theirs")?, state("copied")?, state("web-7")?, state("web-8")?], before);
     engine.docker(&["rm", "--force", "theirs", "copied"])?;
     Ok(())
 }

@@ -56,6 +56,7 @@ pub struct Host {
     dir: PathBuf,
     socket: PathBuf,
     pub node_id: u16,
+    pub fleet: String,
     pub problems: Problems,
 }
 
@@ -70,14 +71,14 @@ impl Host {
         let node_id = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("remuda-engine-{}-{node_id}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
-        Ok(Host { dir, socket: socket.to_owned(), node_id, problems: Problems::default() })
+        Ok(Host { dir, socket: socket.to_owned(), node_id, fleet: "f1".into(), problems: Problems::default() })
     }
 
     /// A freshly started agent's runtimes.
     pub async fn runtimes(&self) -> Result<Runtimes> {
         let engine = docker::engine(&self.dir, Some(&self.socket)).await.context("no engine")?;
         let (node_id, problems) = (self.node_id, self.problems.clone());
-        let options = DockerOptions { engine, node_id, host: "h1".into(), problems };
+        let options = DockerOptions { engine, fleet: self.fleet.clone(), node_id, host: "h1".into(), problems };
         Ok(Runtimes::open(&self.dir, Some(options)).await?)
     }
 }

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod exec;
+mod hands;
 mod host;
 mod logs;
 mod pull;

@@ -8,7 +8,7 @@ use bollard::models::{
 };
 use remuda_api::engine::EngineSpec;
 
-use super::labels::{Role, labels};
+use super::labels::{Owner, Role, labels};
 use super::mounts::{Mounts, mounts};
 use crate::action::UnitSpec;
 
@@ -21,7 +21,7 @@ const CPU_PERIOD_US: i64 = 100_000;
 const HOST_GATEWAY: &str = "host-gateway";
 
 /// The unit's own container. It joins its holder's network namespace, or has the host's or none.
-pub(super) fn unit(spec: &UnitSpec, node_id: u16) -> ContainerCreateBody {
+pub(super) fn unit(spec: &UnitSpec, owner: &Owner) -> ContainerCreateBody {
     let engine = &spec.engine;
     let Mounts { binds, mounts } = mounts(&engine.mounts);
     let network = Network::of(spec, Role::Unit);
@@ -39,7 +39,7 @@ pub(super) fn unit(spec: &UnitSpec, node_id: u16) -> ContainerCreateBody {
             .then(|| HealthConfig { test: Some(vec!["NONE".into()]), ..HealthConfig::default() }),
         image: word(&spec.image),
         working_dir: word(&spec.working_dir),
-        labels: Some(labels(spec, node_id, Role::Unit)),
+        labels: Some(labels(spec, owner, Role::Unit)),
         stop_signal: word(&spec.stop_signal),
         stop_timeout: Some(spec.stop_grace_ms.div_ceil(1000) as i64),
         host_config: Some(HostConfig {
@@ -64,13 +64,13 @@ pub(super) fn unit(spec: &UnitSpec, node_id: u16) -> ContainerCreateBody {
 
 /// The container that owns the unit's network namespace, with everything that belongs to that: hostname, resolver,
 /// hosts and the network's sysctls. The unit's container gets them from it.
-pub(super) fn holder(spec: &UnitSpec, node_id: u16, image: &str) -> ContainerCreateBody {
+pub(super) fn holder(spec: &UnitSpec, owner: &Owner, image: &str) -> ContainerCreateBody {
     let network = Network::of(spec, Role::Holder);
     ContainerCreateBody {
         hostname: network.hostname,
         domainname: network.domainname,
         image: Some(image.to_owned()),
-        labels: Some(labels(spec, node_id, Role::Holder)),
+        labels: Some(labels(spec, owner, Role::Holder)),
         // It heeds no other.
         stop_signal: Some("SIGKILL".into()),
         host_config: Some(HostConfig {

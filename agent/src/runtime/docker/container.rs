@@ -3,7 +3,7 @@
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 
 use super::image_health;
-use super::labels::{self, Role};
+use super::labels::{self, Owner, Role};
 use super::moment::unix_ns;
 use crate::action::UnitSpec;
 use crate::observed::Health;
@@ -30,8 +30,9 @@ pub(super) struct Container {
     pub(super) health: Option<Health>,
     /// Of its log since it started, if it ended badly; oldest first.
     pub(super) last_lines: Vec<String>,
-    /// When the engine was asked, Unix nanoseconds: what happened before is in here.
-    pub(super) asked_ns: u64,
+    /// Number of the question this answers, by which answers are ordered; 0 = it was told to an agent before.
+    #[serde(skip)]
+    pub(super) asked: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -50,12 +51,12 @@ impl Container {
     /// None if it is not ours.
     pub(super) fn read(
         told: ContainerInspectResponse,
-        node_id: u16,
-        asked_ns: u64,
+        owner: &Owner,
+        asked: u64,
     ) -> Option<(Role, UnitSpec, Container)> {
         let config = told.config.unwrap_or_default();
         let labels = config.labels.unwrap_or_default();
-        let (role, spec) = labels::read(told.name.as_deref().unwrap_or_default(), &labels, node_id)?;
+        let (role, spec) = labels::read(told.name.as_deref().unwrap_or_default(), &labels, owner)?;
         let state = told.state.unwrap_or_default();
         let phase = phase(&state);
         let pid = state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|_| phase == Phase::Running).unwrap_or(0);
@@ -72,7 +73,7 @@ impl Container {
             stop_signal: config.stop_signal.unwrap_or_default(),
             health: image_health::health(state.health.as_ref()),
             last_lines: Vec::new(),
-            asked_ns,
+            asked,
         };
         Some((role, spec, container))
     }
@@ -80,6 +81,11 @@ impl Container {
     /// It ended badly.
     pub(super) fn has_failed(&self) -> bool {
         self.phase == Phase::Exited && self.exit_code != 0
+    }
+
+    /// The engine is not about to remove it.
+    pub(super) fn stays(&self) -> bool {
+        !matches!(self.phase, Phase::Removing | Phase::Dead)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -128,12 +134,12 @@ pub(super) fn began(pid: u32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::spec;
+    use super::super::tests::{owner, spec};
     use super::*;
 
     fn told(status: ContainerStateStatusEnum, running: bool) -> ContainerInspectResponse {
         let config = bollard::models::ContainerConfig {
-            labels: Some(labels::labels(&spec(), 7, Role::Unit)),
+            labels: Some(labels::labels(&spec(), &owner(), Role::Unit)),
             stop_signal: Some("SIGQUIT".into()),
             ..Default::default()
         };
@@ -157,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_running_container_has_its_process_and_lives_as_long_as_that_does() {
-        let (role, of, container) = Container::read(told(ContainerStateStatusEnum::RUNNING, true), 7, 1).expect("ours");
+        let (role, of, container) =
+            Container::read(told(ContainerStateStatusEnum::RUNNING, true), &owner(), 1).expect("ours");
         assert_eq!((role, of), (Role::Unit, spec()));
         assert_eq!((container.phase, container.started_ms, container.finished_ms), (Phase::Running, 1500, 0));
         assert_eq!((container.pid, container.stop_signal.as_str()), (std::process::id(), "SIGQUIT"));
@@ -179,7 +186,7 @@ mod tests {
             (Status::REMOVING, false, Phase::Removing),
         ];
         for (status, running, phase) in phases {
-            let (_, _, container) = Container::read(told(status, running), 7, 1).expect("ours");
+            let (_, _, container) = Container::read(told(status, running), &owner(), 1).expect("ours");
             assert_eq!((container.phase, container.pid != 0), (phase, running), "{status:?}");
             assert_eq!((container.exit_code, container.is_out_of_memory), (137, true));
         }
@@ -189,7 +196,10 @@ mod tests {
     fn a_container_of_somebody_else_is_none_of_ours() {
         let mut theirs = told(ContainerStateStatusEnum::RUNNING, true);
         theirs.config = None;
-        assert_eq!(Container::read(theirs, 7, 1), None);
-        assert_eq!(Container::read(told(ContainerStateStatusEnum::RUNNING, true), 8, 1), None);
+        assert_eq!(Container::read(theirs, &owner(), 1), None);
+        assert_eq!(
+            Container::read(told(ContainerStateStatusEnum::RUNNING, true), &Owner { node_id: 8, ..owner() }, 1),
+            None
+        );
     }
 }

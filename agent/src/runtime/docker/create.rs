@@ -4,7 +4,7 @@ use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::CreateContainerOptions;
 
 use super::body;
-use super::container::Phase;
+use super::container::{Container, Phase};
 use super::engine::EngineError;
 use super::hold_image::HoldImage;
 use super::labels::Role;
@@ -21,7 +21,9 @@ impl Job {
         if self.spec.image.is_empty() {
             return Err(Trouble::new("it has no image: runtime docker runs images, so name one"));
         }
-        if engine.pull == "always" || self.spec.labels.iter().any(|label| label == PULL_ALWAYS) {
+        let is_wanted_new = engine.pull == "always" || self.spec.labels.iter().any(|label| label == PULL_ALWAYS);
+        // One that only needs its network namespace again does not need its registry.
+        if is_wanted_new && !self.has_unit() {
             self.pull_newest().await?;
             self.say("creating its container");
         }
@@ -29,19 +31,36 @@ impl Job {
         if self.spec.network_mode != "managed" {
             return self.put_unit().await;
         }
-        // Each needs the other only when it starts.
-        let (holder, unit) = tokio::join!(self.put_holder(), self.put_unit());
+        let holder = self.record().and_then(|record| record.holder).filter(Container::stays);
+        // By the kernel's word: the engine's may be from before it was away.
+        let (id, lives) = match holder {
+            Some(holder) => (holder.id.clone(), holder.lives()),
+            None => {
+                self.remove_unit_of_another_holder().await?;
+                (self.create_holder().await?, false)
+            }
+        };
+        // It has to run only when the other starts.
+        let (holder, unit) = tokio::join!(self.start_holder(id, lives), self.put_unit());
         unit.and(holder)
     }
 
+    fn has_unit(&self) -> bool {
+        self.record().and_then(|record| record.unit).is_some_and(|unit| unit.stays())
+    }
+
+    /// The engine binds a container to the id of its holder: with another one of the same name it never starts.
+    async fn remove_unit_of_another_holder(&self) -> Result<(), Trouble> {
+        match self.record().and_then(|record| record.unit).filter(|unit| !unit.lives()) {
+            Some(unit) => {
+                self.shared.remove_container(&unit.id).await.map_err(Trouble::of("remove what is left of it"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Running, and so with a network namespace.
-    async fn put_holder(&self) -> Result<(), Trouble> {
-        let record = self.shared.table.get(&self.spec.name);
-        // By the kernel's word: the engine's may be from before it was away.
-        let (id, lives) = match record.and_then(|record| record.holder) {
-            Some(holder) => (holder.id.clone(), holder.lives()),
-            None => (self.create_holder().await?, false),
-        };
+    async fn start_holder(&self, id: String, lives: bool) -> Result<(), Trouble> {
         if !lives {
             let _place = self.shared.place().await;
             self.shared
@@ -53,7 +72,7 @@ impl Job {
     }
 
     async fn create_holder(&self) -> Result<String, Trouble> {
-        let body = body::holder(&self.spec, self.shared.node_id, HoldImage::name());
+        let body = body::holder(&self.spec, &self.shared.owner, HoldImage::name());
         let created = match self.create_container(Role::Holder, body.clone()).await {
             Err(error) if is_image_missing(&error) => {
                 let _alone = self.shared.importing.lock().await;
@@ -66,7 +85,7 @@ impl Job {
     }
 
     async fn put_unit(&self) -> Result<(), Trouble> {
-        match self.shared.table.get(&self.spec.name).and_then(|record| record.unit) {
+        match self.record().and_then(|record| record.unit) {
             Some(unit) if unit.phase == Phase::Dead => {
                 self.shared.remove_container(&unit.id).await.map_err(Trouble::of("remove what is left of it"))?;
             }
@@ -88,7 +107,7 @@ impl Job {
 
     /// An empty command is the image's to the engine, unless it is told the image's entrypoint by us.
     async fn unit_body(&self) -> Result<ContainerCreateBody, Trouble> {
-        let mut body = body::unit(&self.spec, self.shared.node_id);
+        let mut body = body::unit(&self.spec, &self.shared.owner);
         if self.spec.engine.clear_command && self.spec.command.is_empty() && body.entrypoint.is_none() {
             body.entrypoint = self.entrypoint_of_image().await?;
         }

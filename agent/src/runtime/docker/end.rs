@@ -1,9 +1,10 @@
 //! Starting, stopping and removing a unit that is there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::query_parameters::{KillContainerOptions, RemoveContainerOptions};
 
+use super::container::Container;
 use super::engine::EngineError;
 use super::labels::Role;
 use super::record::Record;
@@ -34,22 +35,25 @@ impl Job {
         Ok(())
     }
 
-    /// Signals until it has ended: SIGKILL when the grace time is over.
+    /// Signals until it has ended: SIGKILL when the grace time is over, also if the engine does not know the signal.
     pub(super) async fn stop(self, signal: String, grace: Duration) -> Result<(), Trouble> {
         let own = self.record().and_then(|record| record.unit).map(|unit| unit.stop_signal).unwrap_or_default();
-        let signal = [signal, own, "SIGTERM".into()].into_iter().find(|signal| !signal.is_empty());
-        let (mut signal, mut patience, mut tries) = (signal.unwrap_or_default(), grace, 0);
+        let signal = [signal, own, "SIGTERM".into()].into_iter().find(|signal| !signal.is_empty()).unwrap_or_default();
+        let grace_over = Instant::now() + grace;
+        let mut tries = 0;
         while let Some(unit) = self.record().and_then(|record| record.unit).filter(|unit| unit.is_running()) {
-            let told = if patience.is_zero() { Ok(()) } else { self.signal(&unit.id, &signal).await };
+            let left = grace_over.saturating_duration_since(Instant::now());
+            let (told, patience) = match left.is_zero() {
+                false => (self.signal(&unit.id, &signal).await.map(drop), left),
+                true => (self.kill(&unit).await, KILL_AGAIN),
+            };
             match told {
                 Ok(()) if self.has_ended_within(patience).await => break,
-                Ok(()) => {
-                    self.shared.table.update(&self.spec.name, |record| record.killed_run_ms = Some(unit.started_ms));
-                    (signal, patience) = ("SIGKILL".into(), KILL_AGAIN);
-                }
+                Ok(()) => {}
                 Err(error) => {
                     self.shared.problems.set(&self.about("stop"), error.to_string());
-                    tokio::time::sleep(backoff(tries)).await;
+                    let pause = if left.is_zero() { backoff(tries) } else { backoff(tries).min(left) };
+                    self.has_ended_within(pause).await;
                     tries += 1;
                 }
             }
@@ -58,12 +62,25 @@ impl Job {
         Ok(())
     }
 
-    /// One that does not run any more was told already.
-    async fn signal(&self, id: &str, signal: &str) -> Result<(), EngineError> {
+    /// Its end is seen before the engine says that it killed it: what it died of is noted first, and taken back if the
+    /// engine did not.
+    async fn kill(&self, unit: &Container) -> Result<(), EngineError> {
+        let before = self.record().and_then(|record| record.killed_run_ms);
+        let note = |run_ms| self.shared.table.update(&self.spec.name, |record| record.killed_run_ms = run_ms);
+        note(Some(unit.started_ms));
+        let told = self.signal(&unit.id, "SIGKILL").await;
+        if !matches!(told, Ok(true)) {
+            note(before);
+        }
+        told.map(drop)
+    }
+
+    /// Whether it was told; one that does not run any more is not.
+    async fn signal(&self, id: &str, signal: &str) -> Result<bool, EngineError> {
         let options = Some(KillContainerOptions { signal: signal.to_owned() });
         match self.shared.change(|docker| async move { docker.kill_container(id, options).await }).await {
-            Err(error) if error.is_conflict() || error.is_missing() => self.shared.look(id).await.map(drop),
-            told => told,
+            Err(error) if error.is_conflict() || error.is_missing() => self.shared.look(id).await.map(|_| false),
+            told => told.map(|()| true),
         }
     }
 
@@ -117,7 +134,7 @@ impl Job {
         Ok(())
     }
 
-    fn record(&self) -> Option<Record> {
+    pub(super) fn record(&self) -> Option<Record> {
         self.shared.table.get(&self.spec.name)
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::container::Container;
+use super::labels::{self, Role};
 use super::record::Record;
 use super::work::Shared;
-use crate::action::UnitSpec;
 use crate::durable;
 
 /// In the data directory.
@@ -31,12 +31,13 @@ pub(super) struct Kept {
 pub(super) struct Content {
     /// What the engine said it is; empty = it never answered.
     pub(super) engine: String,
-    units: Vec<KeptUnit>,
+    /// [`KeptUnit`]s, as an agent of any version wrote them.
+    units: Vec<serde_json::Value>,
 }
 
 #[derive(Deserialize, Serialize)]
 struct KeptUnit {
-    spec: UnitSpec,
+    spec: serde_json::Value,
     holder: Option<Container>,
     unit: Option<Container>,
     restarts: u32,
@@ -66,7 +67,7 @@ impl Kept {
 
     fn save(&self, content: &[u8]) {
         let has_left = self.has_left();
-        // Environments hold secrets.
+        // Commands may hold secrets.
         if !*has_left && let Err(error) = durable::write(&self.path, content, 0o600) {
             tracing::warn!("remember the engine's containers in {}: {error}", self.path.display());
         }
@@ -79,11 +80,12 @@ impl Kept {
 
 impl Content {
     pub(super) fn records(self) -> Vec<Record> {
-        let record = |kept: KeptUnit| {
-            let KeptUnit { spec, holder, unit, restarts } = kept;
-            Record { holder, unit, restarts, ..Record::new(Arc::new(spec)) }
+        let record = |kept: serde_json::Value| {
+            // The engine tells of one that cannot be read.
+            let KeptUnit { spec, holder, unit, restarts } = serde_json::from_value(kept).ok()?;
+            Some(Record { holder, unit, restarts, ..Record::new(Arc::new(labels::spec_of(spec)?)) })
         };
-        self.units.into_iter().map(record).collect()
+        self.units.into_iter().filter_map(record).collect()
     }
 }
 
@@ -110,7 +112,8 @@ fn content(shared: &Shared) -> Vec<u8> {
     let engine = shared.engine.state().borrow().version.clone();
     let unit = |record: Record| {
         let Record { spec, holder, unit, restarts, .. } = record;
-        KeptUnit { spec: UnitSpec::clone(&spec), holder, unit, restarts }
+        let spec = serde_json::to_value(labels::remembered(&spec, Role::Unit)).unwrap_or_default();
+        serde_json::to_value(KeptUnit { spec, holder, unit, restarts }).unwrap_or_default()
     };
     let units = shared.table.all().into_iter().map(unit).collect();
     serde_json::to_vec(&Content { engine, units }).unwrap_or_default()

@@ -66,7 +66,8 @@ const ADOPTION_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct DockerOptions {
     pub engine: Engine,
-    /// Whose containers are ours.
+    /// Whose containers are ours: this fleet's on this node.
+    pub fleet: String,
     pub node_id: u16,
     /// This host's name, for people.
     pub host: String,

@@ -58,7 +58,7 @@ impl Record {
     /// The engine told this; what it told later of the same container is kept.
     pub(super) fn take(&mut self, role: Role, spec: UnitSpec, container: Container) {
         let held = self.container(role);
-        if held.is_some_and(|held| held.id == container.id && held.asked_ns > container.asked_ns) {
+        if held.is_some_and(|held| held.id == container.id && held.asked > container.asked) {
             return;
         }
         if role == Role::Unit {
@@ -206,7 +206,7 @@ mod tests {
             stop_signal: String::new(),
             health: None,
             last_lines: vec!["no database".into()],
-            asked_ns: 1,
+            asked: 1,
         }
     }
 
@@ -281,9 +281,9 @@ mod tests {
     fn an_older_look_never_replaces_a_newer_one_and_a_start_ends_a_failure() {
         let mut held = record(None, None);
         held.failure = Some(Failure { reason: "no".into(), at_ms: 1 });
-        held.take(Role::Unit, spec(), Container { asked_ns: 5, ..container(Phase::Running) });
+        held.take(Role::Unit, spec(), Container { asked: 5, ..container(Phase::Running) });
         assert!(held.failure.is_none());
-        held.take(Role::Unit, spec(), Container { asked_ns: 4, ..container(Phase::Created) });
+        held.take(Role::Unit, spec(), Container { asked: 4, ..container(Phase::Created) });
         assert!(held.is_running());
     }
 

@@ -1,6 +1,11 @@
 //! What the tests of this runtime share.
 
+use super::labels::Owner;
 use crate::action::UnitSpec;
+
+pub(super) fn owner() -> Owner {
+    Owner { fleet: "f1".into(), node_id: 7 }
+}
 
 /// A plain service's container.
 pub(super) fn spec() -> UnitSpec {

@@ -37,7 +37,7 @@ impl Job {
 
     /// One that exists is as it is: the engine keeps it, and refuses another driver.
     async fn make_volume(&self, mount: &Mount) -> Result<(), Trouble> {
-        let request = request(mount, labels::of_volume(&self.spec, self.shared.node_id));
+        let request = request(mount, labels::of_volume(&self.spec, &self.shared.owner));
         let made = self.shared.change(|docker| async move { docker.create_volume(request).await }).await;
         made.map(drop).map_err(Trouble::of(format!("make the volume {}", mount.source)))
     }

@@ -15,7 +15,8 @@ use super::container::{Container, Phase};
 use super::engine::EngineError;
 use super::labels;
 use super::record::WorkKind;
-use super::work::{Shared, backoff, now_ns};
+use super::work::{Shared, backoff};
+use crate::runtime::process::hold::now_ms;
 
 /// How often everything is listed: what no event told is seen then.
 const LIST_EVERY: Duration = Duration::from_secs(10);
@@ -36,13 +37,15 @@ pub(super) async fn watch(shared: Arc<Shared>) {
     loop {
         let error = match shared.engine.greet().await {
             Ok(()) => {
-                tries = 0;
                 shared.problems.clear(ABOUT);
                 shared.follow().await
             }
             Err(error) => error,
         };
-        shared.is_seen.store(false, Ordering::Release);
+        // One that answers and goes away again before it told anything is not asked faster for that.
+        if shared.is_seen.swap(false, Ordering::AcqRel) {
+            tries = 0;
+        }
         shared.engine.lost(&error);
         if shared.engine.is_expected() {
             shared.problems.set(ABOUT, format!("{error}; its containers stay as they are"));
@@ -62,10 +65,10 @@ impl Shared {
     }
 
     async fn follow_events(self: &Arc<Self>) -> Result<(), EngineError> {
-        let mut filters = labels::filter(self.node_id);
+        let mut filters = labels::filter(&self.owner);
         filters.insert("type".into(), vec!["container".into()]);
         // What happens between the list and the first event is told as well.
-        let since = format!("{}", now_ns() / 1_000_000_000);
+        let since = format!("{}", now_ms() / 1000);
         let options = EventsOptions { since: Some(since), until: None, filters: Some(filters) };
         let mut events = self.engine.client(LIST_LIMIT)?.events(Some(options));
         self.list().await?;
@@ -78,7 +81,11 @@ impl Shared {
                     Some(Err(error)) => return Err(self.engine.error(error)),
                     None => return Ok(()),
                 },
-                _ = listing.tick() => self.list().await?,
+                _ = listing.tick() => {
+                    // Events are heard meanwhile.
+                    let news = self.news().await?;
+                    news.into_iter().for_each(|id| self.look_soon(id));
+                }
             }
         }
     }
@@ -94,8 +101,7 @@ impl Shared {
         if action == "destroy" {
             return self.table.drop_containers(|container| container.id == id);
         }
-        let at_ns = event.time_nano.and_then(|ns| u64::try_from(ns).ok()).unwrap_or(u64::MAX);
-        let is_known = self.table.all().iter().any(|record| {
+        let will_be_looked_at = self.table.all().iter().any(|record| {
             let is_it = |container: &&Container| container.id == id;
             let container = record.holder.iter().chain(&record.unit).find(is_it);
             // Who creates or starts it looks at it in the end.
@@ -103,11 +109,11 @@ impl Shared {
                 matches!(work.kind, WorkKind::Creating | WorkKind::Starting)
                     && matches!(action.as_str(), "create" | "start" | "attach")
             });
-            container.is_some_and(|container| container.asked_ns > at_ns || is_worked_on)
-                || (is_worked_on
-                    && actor.attributes.as_ref().is_some_and(|a| labels::unit(a) == Some(&record.spec.name)))
+            is_worked_on
+                && (container.is_some()
+                    || actor.attributes.as_ref().is_some_and(|a| labels::unit(a) == Some(&record.spec.name)))
         });
-        if !is_known {
+        if !will_be_looked_at {
             self.look_soon(id);
         }
     }
@@ -138,15 +144,30 @@ impl Shared {
 
     /// All there is; containers are looked at whose state is not what is known.
     pub(super) async fn list(self: &Arc<Self>) -> Result<(), EngineError> {
-        let began_ns = now_ns();
+        let mut looks = JoinSet::new();
+        for id in self.news().await? {
+            if looks.len() >= LOOKS_AT_ONCE {
+                looks.join_next().await;
+            }
+            let shared = self.clone();
+            looks.spawn(async move { shared.look(&id).await.map(drop) });
+        }
+        while looks.join_next().await.is_some() {}
+        self.is_seen.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Containers whose state is not what is known, by id; those that the engine has no more are dropped.
+    async fn news(&self) -> Result<Vec<String>, EngineError> {
+        let asked = self.question();
         let options =
-            ListContainersOptions { all: true, filters: Some(labels::filter(self.node_id)), ..Default::default() };
+            ListContainersOptions { all: true, filters: Some(labels::filter(&self.owner)), ..Default::default() };
         let listed =
             self.engine.ask(LIST_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
         let listed: Vec<(String, Option<ContainerSummaryStateEnum>)> =
             listed.into_iter().filter_map(|summary| Some((summary.id?, summary.state))).collect();
         let ids: HashSet<&String> = listed.iter().map(|(id, _)| id).collect();
-        self.table.drop_containers(|container| !ids.contains(&container.id) && container.asked_ns < began_ns);
+        self.table.drop_containers(|container| !ids.contains(&container.id) && container.asked < asked);
         let records = self.table.all();
         let known = |id: &String| {
             let mut containers = records.iter().flat_map(|record| record.holder.iter().chain(&record.unit));
@@ -155,17 +176,7 @@ impl Shared {
         let is_news = |(id, state): &&(String, Option<ContainerSummaryStateEnum>)| {
             known(id).is_none_or(|container| !is_as_known(container, *state))
         };
-        let mut looks = JoinSet::new();
-        for (id, _) in listed.iter().filter(is_news) {
-            if looks.len() >= LOOKS_AT_ONCE {
-                looks.join_next().await;
-            }
-            let (shared, id) = (self.clone(), id.clone());
-            looks.spawn(async move { shared.look(&id).await.map(drop) });
-        }
-        while looks.join_next().await.is_some() {}
-        self.is_seen.store(true, Ordering::Release);
-        Ok(())
+        Ok(listed.iter().filter(is_news).map(|(id, _)| id.clone()).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::DockerOptions;
 use super::container::Container;
 use super::engine::{CHANGE_LIMIT, Engine, EngineError, LOOK_LIMIT};
 use super::kept::Kept;
-use super::labels::Role;
+use super::labels::{Owner, Role};
 use super::logs;
 use super::pull::Pulls;
 use super::record::{Failure, WorkKind};
@@ -45,13 +45,15 @@ const LINES_LIMIT: Duration = Duration::from_secs(2);
 /// What the work on units shares.
 pub(super) struct Shared {
     pub(super) engine: Engine,
-    pub(super) node_id: u16,
+    pub(super) owner: Owner,
     /// This host's name, for people.
     pub(super) host: String,
     pub(super) table: Table,
     pub(super) problems: Problems,
     pub(super) pulls: Pulls,
     pub(super) looks: Looks,
+    /// Number of the last question that was asked; see [`Shared::question`].
+    questions: AtomicU64,
     /// The engine has told of all its containers since it was last away.
     pub(super) is_seen: AtomicBool,
     /// Taken to import the holders' image: once is enough.
@@ -100,9 +102,24 @@ pub(super) struct Job {
 
 impl Shared {
     pub(super) fn new(options: DockerOptions, table: Table, kept: Kept) -> Shared {
-        let DockerOptions { engine, node_id, host, problems } = options;
-        let (pulls, looks, is_seen, importing, places, tasks) = Default::default();
-        Shared { engine, node_id, host, problems, table, kept, pulls, looks, is_seen, importing, places, tasks }
+        let DockerOptions { engine, fleet, node_id, host, problems } = options;
+        let owner = Owner { fleet, node_id };
+        let (pulls, looks, questions, is_seen, importing, places, tasks) = Default::default();
+        Shared {
+            engine,
+            owner,
+            host,
+            problems,
+            table,
+            kept,
+            pulls,
+            looks,
+            questions,
+            is_seen,
+            importing,
+            places,
+            tasks,
+        }
     }
 
     /// Begins work on a unit in place of what was being done with it; returns at once.
@@ -145,13 +162,21 @@ impl Shared {
         self.engine.ask(CHANGE_LIMIT, question).await
     }
 
+    /// Taken when a question is asked: of two answers, that with the higher number is newer. A clock may be set back.
+    pub(super) fn question(&self) -> u64 {
+        self.questions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// What the engine says of a container, by id or name; None = there is none, or it is not ours. The table learns it.
     pub(super) async fn look(&self, id: &str) -> Result<Option<Container>, EngineError> {
-        let asked_ns = now_ns();
+        let asked = self.question();
         let told = self.engine.ask(LOOK_LIMIT, |docker| async move { docker.inspect_container(id, None).await }).await;
         match told {
             Ok(told) => {
-                let Some((role, spec, mut container)) = Container::read(told, self.node_id, asked_ns) else {
+                let id = told.id.clone();
+                let Some((role, spec, mut container)) = Container::read(told, &self.owner, asked) else {
+                    // It was ours until somebody gave it another name.
+                    self.table.drop_containers(|container| id.as_ref() == Some(&container.id));
                     return Ok(None);
                 };
                 if role == Role::Unit && container.has_failed() {
@@ -223,10 +248,4 @@ impl Job {
 /// A wait that doubles with every try in a row.
 pub(super) fn backoff(tries: u32) -> Duration {
     Duration::from_millis(500 << tries.min(5)).min(Duration::from_secs(10))
-}
-
-/// Unix nanoseconds, as the engine's events are dated.
-pub(super) fn now_ns() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos().try_into().unwrap_or(u64::MAX))
 }

@@ -1,9 +1,8 @@
 use remuda_api::engine::{Device, Mount, Ulimit};
 
-use super::super::tests::spec;
+use super::super::tests::{owner, spec};
 use super::*;
 
-const NODE: u16 = 7;
 const IMAGE: &str = "remuda/hold:1";
 
 fn host(body: &ContainerCreateBody) -> &HostConfig {
@@ -16,7 +15,7 @@ fn a_managed_unit_joins_its_holder_which_has_all_that_belongs_to_the_network() {
     spec.engine.sysctls = vec!["net.core.somaxconn=1024".into(), "kernel.msgmax=65536".into()];
     spec.engine.extra_hosts = vec!["db:10.0.0.9".into(), "host.docker.internal:host-gateway".into()];
     spec.engine.domainname = "example.org".into();
-    let (unit, holder) = (unit(&spec, NODE), holder(&spec, NODE, IMAGE));
+    let (unit, holder) = (unit(&spec, &owner()), holder(&spec, &owner(), IMAGE));
     assert_eq!(host(&unit).network_mode.as_deref(), Some("container:shop-web-1.hold"));
     assert_eq!(
         (&unit.hostname, &unit.domainname, &host(&unit).dns, &host(&unit).extra_hosts),
@@ -38,7 +37,7 @@ fn resolvers_of_its_own_replace_the_fleets_and_its_search_list() {
     let mut spec = spec();
     spec.engine.dns = vec!["9.9.9.9".into()];
     spec.engine.dns_opt = vec!["ndots:3".into()];
-    let holder = holder(&spec, NODE, IMAGE);
+    let holder = holder(&spec, &owner(), IMAGE);
     assert_eq!((&host(&holder).dns, &host(&holder).dns_search), (&Some(vec!["9.9.9.9".to_owned()]), &None));
     assert_eq!(host(&holder).dns_options, Some(vec!["ndots:3".to_owned()]));
 }
@@ -47,20 +46,20 @@ fn resolvers_of_its_own_replace_the_fleets_and_its_search_list() {
 fn without_a_network_of_its_own_a_unit_says_everything_itself() {
     let mut spec = UnitSpec { network_mode: "host".into(), ip: None, ..spec() };
     spec.engine.sysctls = vec!["kernel.msgmax=65536".into()];
-    let body = unit(&spec, NODE);
+    let body = unit(&spec, &owner());
     assert_eq!((host(&body).network_mode.as_deref(), &body.hostname), (Some("host"), &None));
     assert_eq!((&host(&body).dns, &host(&body).extra_hosts), (&None, &None));
     assert!(host(&body).sysctls.is_some());
     let named = UnitSpec { hostname: "web".into(), ..spec.clone() };
-    assert_eq!(unit(&named, NODE).hostname.as_deref(), Some("web"));
+    assert_eq!(unit(&named, &owner()).hostname.as_deref(), Some("web"));
     let alone = UnitSpec { network_mode: "none".into(), ..spec };
-    let body = unit(&alone, NODE);
+    let body = unit(&alone, &owner());
     assert_eq!((host(&body).network_mode.as_deref(), body.hostname.as_deref()), (Some("none"), Some("shop-web-1")));
 }
 
 #[test]
 fn what_is_not_asked_for_is_left_to_the_image_and_the_engine() {
-    let body = unit(&spec(), NODE);
+    let body = unit(&spec(), &owner());
     let config = host(&body);
     assert_eq!((&body.cmd, &body.entrypoint, &body.user, &body.healthcheck), (&None, &None, &None, &None));
     assert_eq!((&body.stop_signal, body.stop_timeout), (&None, Some(10)));
@@ -75,7 +74,7 @@ fn logs_are_rotated_unless_the_file_says_otherwise() {
         let mut spec = spec();
         spec.engine.log_driver = driver.into();
         spec.engine.log_options = options.iter().map(|option| option.to_string()).collect();
-        let config = host(&unit(&spec, NODE)).log_config.clone().expect("always said");
+        let config = host(&unit(&spec, &owner())).log_config.clone().expect("always said");
         let mut options: Vec<_> =
             config.config.unwrap_or_default().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
         options.sort();
@@ -107,15 +106,15 @@ fn an_emptied_entrypoint_or_command_is_said_as_an_empty_list() {
     let mut spec = spec();
     spec.engine.clear_entrypoint = true;
     spec.engine.clear_command = true;
-    let body = unit(&spec, NODE);
+    let body = unit(&spec, &owner());
     assert_eq!((body.entrypoint, body.cmd), (Some(vec![]), Some(vec![])));
     spec.command = vec!["serve".into()];
-    assert_eq!(unit(&spec, NODE).cmd, Some(vec!["serve".to_owned()]));
+    assert_eq!(unit(&spec, &owner()).cmd, Some(vec!["serve".to_owned()]));
 }
 
 #[test]
 fn the_images_own_check_is_off_when_another_is_asked_for_or_none() {
-    let test = |spec: &UnitSpec| unit(spec, NODE).healthcheck.and_then(|check| check.test);
+    let test = |spec: &UnitSpec| unit(spec, &owner()).healthcheck.and_then(|check| check.test);
     let off = Some(vec!["NONE".to_owned()]);
     assert_eq!(test(&UnitSpec { has_health_command: true, ..spec() }), off);
     let mut disabled = spec();
@@ -135,7 +134,7 @@ fn the_images_words_are_replaced_by_the_users() {
         stop_grace_ms: 1500,
         ..spec()
     };
-    let body = unit(&spec, NODE);
+    let body = unit(&spec, &owner());
     assert_eq!((body.entrypoint, body.cmd), (Some(vec!["/run".to_owned()]), Some(vec!["a".to_owned()])));
     assert_eq!((body.user.as_deref(), body.working_dir.as_deref()), (Some("1000:1000"), Some("/srv")));
     assert_eq!((body.stop_signal.as_deref(), body.stop_timeout), (Some("SIGQUIT"), Some(2)));
@@ -157,7 +156,7 @@ fn limits_are_the_engines() {
         cgroup_parent: "/shop".into(),
         ..EngineSpec::default()
     };
-    let body = unit(&spec, NODE);
+    let body = unit(&spec, &owner());
     let config = host(&body);
     assert_eq!((config.cpu_period, config.cpu_quota, config.cpu_shares), (Some(100_000), Some(250_000), Some(512)));
     assert_eq!(
@@ -193,7 +192,7 @@ fn powers_and_namespaces_reach_the_engine_as_they_were_asked_for() {
         storage_options: vec!["size=1G".into()],
         ..EngineSpec::default()
     };
-    let body = unit(&spec, NODE);
+    let body = unit(&spec, &owner());
     let config = host(&body);
     let flags = [body.tty, body.open_stdin, config.init, config.privileged, config.readonly_rootfs];
     assert_eq!(flags, [Some(true); 5]);
