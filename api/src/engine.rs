@@ -135,7 +135,7 @@ pub struct Mount {
     pub target: String,
     #[prost(bool, tag = "4")]
     pub read_only: bool,
-    /// bind: a missing source is an error and not made (the long form without `create_host_path`).
+    /// bind: a missing source is an error and not made (`create_host_path: false`).
     #[prost(bool, tag = "5")]
     pub must_exist: bool,
     /// bind: empty, `rprivate`, `shared`, …

@@ -58,14 +58,18 @@ fn mounts_in_the_long_form_have_options_of_their_kind() {
         "volumes:
 - {type: bind, source: ./a, target: /a, read_only: true, bind: {propagation: shared}}
 - {type: bind, source: /b, target: /b, bind: {create_host_path: true}}
+- {type: bind, source: /b, target: /b2, bind: {create_host_path: false}}
+- {type: bind, source: /b, target: /b3}
 - {type: volume, source: data, target: /c, volume: {nocopy: true}}
 - {type: volume, target: /d}
 - {type: tmpfs, target: /e, tmpfs: {size: 10m, mode: 0o755}}
 - {type: tmpfs, target: /f}",
     );
     let expected = [
-        Mount { read_only: true, must_exist: true, propagation: "shared".into(), ..mount("bind", "/srv/app/a", "/a") },
+        Mount { read_only: true, propagation: "shared".into(), ..mount("bind", "/srv/app/a", "/a") },
         mount("bind", "/b", "/b"),
+        Mount { must_exist: true, ..mount("bind", "/b", "/b2") },
+        mount("bind", "/b", "/b3"),
         Mount { no_copy: true, ..mount("volume", "data", "/c") },
         mount("volume", "", "/d"),
         Mount { tmpfs_bytes: 10 << 20, tmpfs_mode: 0o755, ..mount("tmpfs", "", "/e") },
@@ -171,6 +175,10 @@ fn names_and_resolvers_are_checked_and_taken_over() {
     assert_eq!(engine("extra_hosts: ['a:10.0.0.1', b=10.0.0.2, 'c:::1', 'd=[::2]']").extra_hosts, expected);
     let as_map = engine("extra_hosts: {a: 10.0.0.1, b: [10.0.0.2, 10.0.0.3], 'c': '::1'}").extra_hosts;
     assert_eq!(as_map, ["a:10.0.0.1", "b:10.0.0.2", "b:10.0.0.3", "c:::1"]);
+    for keys in ["extra_hosts: ['h:host-gateway']", "extra_hosts: [h=host-gateway]", "extra_hosts: {h: host-gateway}"] {
+        assert_eq!(engine(keys).extra_hosts, ["h:host-gateway"], "{keys}");
+        assert_eq!(notices(&web_file(keys)), Vec::<String>::new(), "{keys}");
+    }
     let found = engine("dns: 9.9.9.9\ndns_search: [a.example, b.example]\ndns_opt: ['ndots:2']");
     assert_eq!((found.dns, found.dns_search.len(), found.dns_opt), (vec!["9.9.9.9".into()], 2, vec!["ndots:2".into()]));
 }

@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use remuda_api::names;
 
 use crate::field::Field;
-use crate::keys;
 use crate::problem::shown;
 use crate::report::Report;
 use crate::value::Value;
 
 const EXPECTED: &str = "a list of `name:address`, or a map from names to addresses";
-/// Means the host that runs the container.
+/// Stands for the host that runs the container; its agent knows the address.
 const GATEWAY: &str = "host-gateway";
 
 /// `name:address` for each, from `name:address`, `name=address` or a map.
@@ -47,14 +46,13 @@ fn line(name: &str, address: &str, field: &Field, report: &mut Report) -> Option
         return None;
     }
     if address == GATEWAY {
-        keys::not_yet(field.place(), GATEWAY, "the name is left out", report);
-        return None;
+        return Some(format!("{name}:{GATEWAY}"));
     }
     let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
     match bare.parse::<IpAddr>() {
         Ok(ip) => Some(format!("{name}:{ip}")),
         Err(_) => {
-            let message = format!("{} is no address: expected one such as `10.0.0.7`", shown(address));
+            let message = format!("{} is no address: expected one such as `10.0.0.7`, or `{GATEWAY}`", shown(address));
             field.problem(message, report);
             None
         }

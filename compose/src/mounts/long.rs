@@ -64,8 +64,7 @@ fn read_source(kind: &str, field: &Field, source: Option<&Field>, context: &mut 
             source.problem("is a path of Windows, and hosts run Linux", &mut context.report);
             None
         }
-        // Without `create_host_path` a missing folder is an error; the short form makes one.
-        (BIND, Some((source, text))) => Some(Mount { must_exist: true, ..bind_of(text, source, context)? }),
+        (BIND, Some((source, text))) => bind_of(text, source, context),
         (BIND, None) => {
             field.problem("has no `source:`: say which path of the host is mounted", &mut context.report);
             None

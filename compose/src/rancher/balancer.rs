@@ -78,7 +78,8 @@ fn read_rule(field: &Field, context: &mut Context) -> Option<BalancerRule> {
         return None;
     }
     let find = |key: &str| entries.iter().find(|entry| entry.key() == key);
-    let by_other_means = ["selector", "container"].iter().any(|key| find(key).is_some());
+    // Such a rule is refused at that key, and needs no word about what else it lacks.
+    let by_other_means = ["selector", "container"].iter().any(|key| find(key).is_some_and(says_something));
     for (key, message) in [
         ("source_port", "has no `source_port:`: say on which port the balancer listens"),
         ("target_port", "has no `target_port:`: say which port of the target's containers is meant"),
@@ -100,12 +101,20 @@ fn read_rule_key(entry: &Field, rule: &mut BalancerRule, context: &mut Context) 
         "protocol" => rule.protocol = read_protocol(entry, report),
         "priority" => rule.priority = read_priority(entry, report),
         key => {
-            if let Some(message) = refused(key).filter(|_| !matches!(entry.node.value, Value::Null))
-                && entry.text("text", report).is_none_or(|text| !text.is_empty())
-            {
+            if let Some(message) = refused(key).filter(|_| says_something(entry)) {
+                entry.text("text", report);
                 entry.problem_at_key(message, report);
             }
         }
+    }
+}
+
+/// `selector:` alone and `selector: ''` stand in many an exported file, and mean nothing.
+fn says_something(entry: &Field) -> bool {
+    match &entry.node.value {
+        Value::Null => false,
+        Value::Text { text, .. } => !text.is_empty(),
+        _ => true,
     }
 }
 
