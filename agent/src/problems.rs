@@ -24,6 +24,11 @@ impl Problems {
         }
     }
 
+    /// What is wrong with `about` at the moment.
+    pub fn get(&self, about: &str) -> Option<String> {
+        self.lock().get(about).cloned()
+    }
+
     /// As lines for operators: `about: what`.
     pub fn lines(&self) -> Vec<String> {
         self.lock().iter().map(|(about, what)| format!("{about}: {what}")).collect()

@@ -31,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Rounds in one go; more would mean that doing the plan does not lead to an empty plan.
 const ROUNDS_MAX: usize = 16;
 
-/// How long a container engine may be away while this host leaves the fleet.
+/// How long a container engine may be away, or not remove a container, while this host leaves the fleet.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What this host is and does now, for the report and for people.

@@ -14,8 +14,8 @@ use remuda_api::engine::{EngineSpec, Mount};
 use remuda_tests::engine::{Engine, Options};
 
 use crate::host::{
-    Host, LIMIT, create, exit_of, failure_of, pid_of, remove, run, script, settled, shared, spec, start, stop, until,
-    words, working,
+    Host, LIMIT, create, exit_of, failure_of, line, pid_of, remove, run, script, settled, shared, spec, start, stop,
+    until, words, working,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,6 +83,51 @@ async fn an_engine_that_hangs_holds_up_nothing_and_goes_on_when_it_wakes() -> Re
         remove(&runtimes, name).await?;
     }
     assert_eq!(engine.docker(&["ps", "--all", "--quiet"])?, "");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_engine_was_asked_for_when_it_died_is_asked_of_the_next_one() -> Result<()> {
+    let mut engine = Engine::start(Options { live_restore: true, ..Options::default() })?;
+    let host = Host::of(&engine)?;
+    let runtimes = host.runtimes().await?;
+    create(&runtimes, spec("web-1", &["sleep", "1000"])).await?;
+    engine.signal(Signal::SIGSTOP)?;
+    runtimes.apply(&Action::StartUnit("web-1".into())).await?;
+    runtimes.apply(&Action::CreateUnit(Box::new(spec("web-2", &["sleep", "1000"])))).await?;
+    engine.kill()?;
+    engine.run()?;
+    // Not failed meanwhile: a policy may say that what failed is not started again.
+    pid_of(&settled(&runtimes, "web-1").await?)?;
+    assert_eq!(settled(&runtimes, "web-2").await?.state, UnitState::Created);
+    for name in ["web-1", "web-2"] {
+        remove(&runtimes, name).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_the_engine_cannot_remove_is_told_until_it_can() -> Result<()> {
+    let engine = shared().await?;
+    let host = Host::of(&engine)?;
+    let runtimes = host.runtimes().await?;
+    run(&runtimes, script("web-1", "touch /kept; echo ready; exec sleep 1000")).await?;
+    line(&runtimes, "web-1", "ready").await?;
+    let kept = format!("{}/kept", engine.inspect("web-1", "{{.GraphDriver.Data.UpperDir}}")?.trim());
+    let chattr = |flag: &str| {
+        let done = std::process::Command::new("chattr").args([flag, &kept]).status()?.success();
+        anyhow::ensure!(done, "chattr {flag} {kept}");
+        Ok(())
+    };
+    chattr("+i")?;
+    runtimes.apply(&Action::RemoveUnit("web-1".into())).await?;
+    let told = remuda_lab::wait_until("it is told", LIMIT, || runtimes.trouble().is_some());
+    let trouble = runtimes.trouble();
+    chattr("-i")?;
+    told?;
+    assert!(trouble.as_ref().is_some_and(|words| words.starts_with("remove web-1: ")), "{trouble:?}");
+    until(&runtimes, "web-1", |unit| unit.is_none()).await?;
+    assert_eq!(runtimes.trouble(), None);
     Ok(())
 }
 

@@ -15,10 +15,11 @@ const KILL_AGAIN: Duration = Duration::from_secs(10);
 
 impl Job {
     pub(super) async fn start(self) -> Result<(), Trouble> {
-        self.when_there(Job::start_once).await
+        let has_run = self.record().and_then(|record| record.unit).is_some_and(|unit| unit.started_ms != 0);
+        self.when_there(|job| job.start_once(has_run)).await
     }
 
-    async fn start_once(self) -> Result<(), Trouble> {
+    async fn start_once(self, has_run: bool) -> Result<(), Trouble> {
         let name = &self.spec.name;
         let _place = self.shared.place().await;
         let unit = self.record().and_then(|record| record.unit);
@@ -29,7 +30,7 @@ impl Job {
         let looked = self.shared.look(id).await;
         started.map_err(Trouble::of("start"))?;
         looked.map_err(Trouble::of("look at it"))?;
-        if unit.started_ms != 0 {
+        if has_run {
             self.shared.table.update(name, |record| record.restarts += 1);
         }
         Ok(())
@@ -106,11 +107,11 @@ impl Job {
         }
         let mut tries = 0;
         while let Err(error) = self.remove_once().await {
-            self.shared.problems.set(&self.about("remove"), error.to_string());
+            self.shared.problems.set(&removal_of(&self.spec.name), error.to_string());
             tokio::time::sleep(backoff(tries)).await;
             tries += 1;
         }
-        self.shared.problems.clear(&self.about("remove"));
+        self.shared.problems.clear(&removal_of(&self.spec.name));
         self.shared.table.forget(&self.spec.name);
         Ok(())
     }
@@ -141,6 +142,11 @@ impl Job {
     fn about(&self, what: &str) -> String {
         format!("{what} {}", self.spec.name)
     }
+}
+
+/// What the problem is about if a unit's containers cannot be removed.
+pub(super) fn removal_of(name: &str) -> String {
+    format!("remove {name}")
 }
 
 impl Shared {

@@ -87,6 +87,11 @@ impl Engine {
         }
     }
 
+    /// Asks whether it is there, and changes nothing of what is known of it.
+    pub(super) async fn answers(&self) -> bool {
+        self.ask(VERSION_LIMIT, |docker| async move { docker.version().await }).await.is_ok()
+    }
+
     /// It cannot be used until it was greeted again.
     pub(super) fn lost(&self, error: &EngineError) {
         self.0.state.send_modify(|state| state.problem = Some(error.to_string()));

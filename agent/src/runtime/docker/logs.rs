@@ -14,6 +14,7 @@ use super::engine::{Engine, EngineError, LOOK_LIMIT};
 use super::framing::Framing;
 use super::moment::unix_ns;
 use super::wire::{self, Pieces};
+use crate::runtime::process::hold::now_ms;
 use crate::runtime::{Log, LogChunk, Stream};
 
 /// Lines on their way to a reader; a slow one makes the reading wait, never the container.
@@ -80,7 +81,8 @@ struct Reader {
 impl Reader {
     async fn run(mut self, mut pieces: Pieces, mut look: Look, follow: bool) {
         loop {
-            if self.pass_on(&mut pieces, look.has_terminal).await.is_err() || !follow {
+            let limit = (!follow).then_some(LOOK_LIMIT);
+            if self.pass_on(&mut pieces, look.has_terminal, limit).await.is_err() || !follow {
                 return;
             }
             let Some((next, answer)) = self.again(&look).await else { return };
@@ -93,10 +95,20 @@ impl Reader {
         }
     }
 
-    /// Until the end of this answer; errors when nobody listens.
-    async fn pass_on(&mut self, pieces: &mut Pieces, has_terminal: bool) -> Result<(), ()> {
+    /// Until the end of this answer; errors when nobody listens. What is kept comes at once: an engine that is silent for
+    /// `limit` hangs, and a reader is told that this is not all.
+    async fn pass_on(&mut self, pieces: &mut Pieces, has_terminal: bool, limit: Option<Duration>) -> Result<(), ()> {
         let mut lines = Lines::of(has_terminal);
-        while let Some(bytes) = pieces.next().await {
+        loop {
+            let next = match limit {
+                Some(limit) => tokio::time::timeout(limit, pieces.next()).await,
+                None => Ok(pieces.next().await),
+            };
+            let bytes = match next {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => break,
+                Err(_) => return self.sender.send(self.not_all()).await.map_err(drop),
+            };
             for line in lines.take(&bytes) {
                 if self.place.is_new(&line) {
                     self.sender.send(line.chunk()).await.map_err(drop)?;
@@ -104,6 +116,11 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    fn not_all(&self) -> LogChunk {
+        let words = format!("remuda: {} gave no more of this log within {LOOK_LIMIT:?}\n", self.engine.name());
+        LogChunk { stream: Stream::Stderr, time_ms: now_ms(), bytes: words.into_bytes() }
     }
 
     /// Waits until there may be more than when the container was as `seen`; None when it is gone.

@@ -160,11 +160,19 @@ impl DockerRuntime {
         Ok(())
     }
 
-    /// The engine does not answer, and has containers of ours.
+    /// The engine does not answer, and has containers of ours; or it does not remove one.
     pub(super) fn trouble(&self) -> Option<String> {
-        let problem = self.shared.engine.state().borrow().problem.clone()?;
-        let count = self.shared.table.all().len();
-        (count > 0).then(|| format!("{problem}; it has {count} containers of this host"))
+        let records = self.shared.table.all();
+        match self.shared.engine.state().borrow().problem.clone() {
+            Some(problem) => {
+                let count = records.len();
+                (count > 0).then(|| format!("{problem}; it has {count} containers of this host"))
+            }
+            None => records.iter().find_map(|record| {
+                let about = end::removal_of(&record.spec.name);
+                Some(format!("{about}: {}", self.shared.problems.get(&about)?))
+            }),
+        }
     }
 
     /// Begins the work; what comes of it is observed.

@@ -16,6 +16,7 @@ const LOOKS_MAX: u32 = 5;
 /// The first process of a command; it leads a session, as the engine starts it.
 pub(super) struct Leader {
     pid: u32,
+    container_id: String,
     /// Readable when it has ended.
     process: AsyncFd<OwnedFd>,
 }
@@ -25,7 +26,8 @@ impl Leader {
     /// engine's, numbers mean others.
     pub(super) fn of(pid: u32, container_id: &str) -> Option<Leader> {
         let process = watched(open(pid).ok()?).ok()?;
-        is_in(pid, container_id).then_some(Leader { pid, process })
+        let container_id = container_id.to_owned();
+        is_in(pid, &container_id).then_some(Leader { pid, container_id, process })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -39,7 +41,7 @@ impl Leader {
 
     /// Tells it and all it started that nobody is there any more.
     pub(super) fn hang_up(&self) {
-        let all = Table::read().started_by(self.pid);
+        let all = self.started();
         for signal in [Signal::SIGHUP, Signal::SIGCONT] {
             all.iter().for_each(|process| process.signal(signal));
         }
@@ -49,13 +51,22 @@ impl Leader {
     pub(super) fn kill(&self) {
         let mut known = BTreeSet::new();
         for _ in 0..LOOKS_MAX {
-            let all = Table::read().started_by(self.pid);
+            let all = self.started();
             let are_new = all.iter().filter(|process| known.insert((process.pid, process.began))).count() > 0;
             all.iter().for_each(|process| process.signal(Signal::SIGKILL));
             if !are_new {
                 return;
             }
         }
+    }
+}
+
+impl Leader {
+    /// Its number may be another's by now: only what is in its container is meant.
+    fn started(&self) -> Vec<Process> {
+        let mut all = Table::read().started_by(self.pid);
+        all.retain(|process| is_in(process.pid, &self.container_id));
+        all
     }
 }
 

@@ -42,6 +42,9 @@ const LAST_LINES: usize = 10;
 /// They are worth this much waiting; without them the end is told as well.
 const LINES_LIMIT: Duration = Duration::from_secs(2);
 
+/// An engine that dies and is there again a moment later was silent once; twice in a row is bad luck.
+const SILENCES_MAX: u32 = 3;
+
 /// What the work on units shares.
 pub(super) struct Shared {
     pub(super) engine: Engine,
@@ -216,15 +219,22 @@ impl Job {
         self.shared.table.say(&self.spec.name, self.number, what.into());
     }
 
-    /// Does it when the engine is there; again if that went away meanwhile.
+    /// Does it when the engine is there; again if that went away meanwhile, which is heard here before it is told. One
+    /// that answers others and is silent to this is asked [`SILENCES_MAX`] times.
     pub(super) async fn when_there<F>(&self, attempt: impl Fn(Job) -> F) -> Result<(), Trouble>
     where
         F: Future<Output = Result<(), Trouble>>,
     {
+        let mut silences = 0;
         loop {
             self.engine_is_there().await;
             match attempt(self.clone()).await {
-                Err(trouble) if trouble.is_silence && !self.shared.engine.state().borrow().is_there() => {}
+                Err(trouble) if trouble.is_silence && silences + 1 < SILENCES_MAX => {
+                    match self.shared.engine.answers().await {
+                        true => silences += 1,
+                        false => tokio::time::sleep(backoff(0)).await,
+                    }
+                }
                 other => return other,
             }
         }
