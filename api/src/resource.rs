@@ -210,7 +210,8 @@ pub enum ChangeAction {
 /// One field of a service's spec as `GET /v1/services/{stack}/{service}/spec` names it; `scale` is the declared scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FieldChange {
-    /// `environment.TAG`, `ports[0].published`.
+    /// `environment.TAG`, `ports[0].published`. Of what may be secret (`environment`, `log_options`, `driver_options`) it is
+    /// said that it changed: both values are null.
     pub field: String,
     /// Null = it was not there.
     #[schema(value_type = Object)]

@@ -56,6 +56,9 @@ fn service(change: &ServiceChange) -> Option<String> {
 }
 
 fn field(change: &FieldChange) -> String {
+    if change.old.is_null() && change.new.is_null() {
+        return format!("  {}: changed\n", plain(&change.field));
+    }
     let value = |value: &serde_json::Value| if value.is_null() { "none".to_owned() } else { value.to_string() };
     format!("  {}: {} -> {}\n", plain(&change.field), value(&change.old), value(&change.new))
 }

@@ -124,7 +124,7 @@ fn a_plan_names_the_fields_that_differ_with_both_values_and_is_the_same_twice() 
     let expected = r#"web: changed, containers replaced
   scale: 1 -> 3
   command: ["web"] -> ["web","-v"]
-  environment.TAG: "a" -> none
+  environment.TAG: changed
   user: none -> "app"
 1 unchanged
 "#;

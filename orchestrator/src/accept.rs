@@ -4,6 +4,7 @@
 
 mod containerless;
 mod depends;
+mod engine;
 mod health;
 mod ports;
 pub mod privileges;
@@ -13,12 +14,13 @@ mod service;
 mod volumes;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use remuda_api::names;
 use remuda_api::resource::FieldError;
 use remuda_api::spec::{REPLICAS_MAX, ServiceSpec, StackSpec};
 
-use crate::state::State;
+use crate::state::{Service, State};
 use privileges::Privilege;
 
 /// Most services of one stack: a bound on what one request can make us do.
@@ -65,14 +67,34 @@ pub fn powers(state: &State, spec: &StackSpec) -> Vec<(String, Privilege)> {
     spec.services.iter().flat_map(of).collect()
 }
 
-/// What somebody without host access may not declare: every use of power over a host.
-pub fn without_host_access(state: &State, spec: &StackSpec) -> Vec<FieldError> {
-    let all = spec.services.iter().flat_map(|(name, service)| privileges::of(state, name, service, spec));
+/// What somebody without host access may not declare: every use of power over a host. `prune` = services it does not name
+/// are to go.
+pub fn without_host_access(state: &State, spec: &StackSpec, prune: bool) -> Vec<FieldError> {
+    let named = spec.services.iter().flat_map(|(name, service)| privileges::of(state, name, service, spec));
+    let kept = if prune { Vec::new() } else { new_powers_of_kept(state, spec) };
+    let all = named.chain(privileges::of_volumes(state, spec)).chain(kept);
     let refused = |found: Privilege| FieldError {
         field: found.field,
         message: format!("{}; this API key has no host access", found.words),
     };
     all.map(refused).collect()
+}
+
+/// What services that `spec` does not name would be able to do by its volumes and networks, and are not now.
+fn new_powers_of_kept(state: &State, spec: &StackSpec) -> Vec<Privilege> {
+    let Some(held) = state.stacks.get(&spec.name) else { return Vec::new() };
+    let (volumes, networks) = (held.volumes.clone(), held.networks.clone());
+    let before = StackSpec { name: spec.name.clone(), volumes, networks, ..StackSpec::default() };
+    let mut after = before.clone();
+    after.volumes.extend(spec.volumes.clone());
+    after.networks.extend(spec.networks.clone());
+    let is_kept = |service: &&Arc<Service>| !service.removing && !spec.services.contains_key(&service.name);
+    let gained = |service: &Arc<Service>| {
+        let of = |stack: &StackSpec| privileges::of(state, &service.name, &service.spec, stack);
+        let had = of(&before);
+        of(&after).into_iter().filter(|found| !had.contains(found)).collect::<Vec<_>>()
+    };
+    state.services_of(&spec.name).filter(is_kept).flat_map(gained).collect()
 }
 
 /// A new scale for `stack/service` keys: everything wrong with it.
@@ -168,4 +190,39 @@ fn networks(spec: &StackSpec, faults: &mut Faults) {
 /// A name safe to print: without control characters, at most a label long.
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(names::LABEL_MAX_BYTES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use remuda_api::engine::{EngineSpec, Mount};
+    use remuda_api::spec::VolumeSpec;
+
+    use super::*;
+    use crate::declare;
+
+    /// Stack `s` with volume `data` of these options, without services.
+    fn with_volume(options: &[(&str, &str)]) -> StackSpec {
+        let driver_options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let data = VolumeSpec { driver_options, ..VolumeSpec::default() };
+        StackSpec { name: "s".into(), volumes: [("data".to_owned(), data)].into(), ..StackSpec::default() }
+    }
+
+    #[test]
+    fn a_volume_is_not_changed_into_a_path_of_the_host_under_a_service_that_is_not_named() {
+        let mut state = State::default();
+        Arc::make_mut(&mut state.fleet).vip_pools = vec!["10.43.0.0/16".parse().expect("a pool")];
+        let mount = Mount { kind: "volume".into(), source: "data".into(), target: "/data".into(), ..Mount::default() };
+        let engine = EngineSpec { mounts: vec![mount], ..EngineSpec::default() };
+        let db = ServiceSpec { image: Some("db".into()), engine, ..ServiceSpec::default() };
+        let first = StackSpec { services: [("db".to_owned(), db)].into(), ..with_volume(&[]) };
+        declare::stack(&mut state, &first, false).expect("room");
+        let fields = |spec: &StackSpec, prune| {
+            let faults = without_host_access(&state, spec, prune);
+            faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>()
+        };
+        let sly = with_volume(&[("type", "none"), ("o", "bind"), ("device", "/etc")]);
+        assert_eq!(fields(&sly, false), ["volumes.data", "services.db.engine.mounts[0]"]);
+        assert_eq!(fields(&sly, true), ["volumes.data"]);
+        assert_eq!(fields(&with_volume(&[]), false), [""; 0]);
+    }
 }

@@ -59,7 +59,8 @@ pub fn remove_stack(state: &mut State, name: &str) -> Option<Declared> {
 /// Stops a service, or starts it (None). None = it is so already.
 pub fn rest(state: &mut State, id: u32, rest: Option<Rest>) -> Option<String> {
     let revision = state.revision;
-    let is_same = |service: &Service| service.rest.is_some() == rest.is_some();
+    // What was never started and is stopped now, stays so when a file says that it starts.
+    let is_same = |service: &Service| service.rest == rest;
     let service = Arc::make_mut(state.services.get_mut(&id).filter(|service| !is_same(service))?);
     (service.rest, service.generation) = (rest, revision);
     let word = if rest.is_some() { "stopped" } else { "started" };
@@ -304,6 +305,17 @@ mod tests {
             ["web: containers replaced"]
         );
         assert_eq!(spec_revision(&state), state.revision);
+    }
+
+    #[test]
+    fn what_was_never_started_can_be_stopped_and_no_file_starts_it_then() {
+        let mut state = fleet();
+        let id = state.service("s", "web").expect("web").id;
+        Arc::make_mut(state.services.get_mut(&id).expect("web")).rest = Some(Rest::NotStarted);
+        assert_eq!(rest(&mut state, id, Some(Rest::Stopped)).as_deref(), Some("web: stopped"));
+        assert_eq!(rest(&mut state, id, Some(Rest::Stopped)), None);
+        declare(&mut state, web());
+        assert_eq!(state.services[&id].rest, Some(Rest::Stopped));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::state::{Service, State};
 
+/// Fields whose values are not said.
+const SECRETS: [&str; 3] = ["environment", "log_options", "driver_options"];
 /// Deepest path that is followed: a spec has five levels, metadata as many as somebody wrote.
 const DEPTH_MAX: usize = 12;
 
@@ -54,7 +56,13 @@ fn fields(old: &Service, new: &Service) -> Vec<FieldChange> {
         // Specs are numbers, texts and maps with text keys, all of which JSON has.
         (old, new) => debug_assert!(old.is_ok() && new.is_ok(), "a spec is printed as JSON"),
     }
-    found
+    found.into_iter().map(without_secrets).collect()
+}
+
+/// That it changed, where values are often passwords: the answer goes to logs and screens.
+fn without_secrets(change: FieldChange) -> FieldChange {
+    let is_secret = SECRETS.iter().any(|name| change.field.split(['.', '[']).any(|part| part == *name));
+    if is_secret { FieldChange { old: Value::Null, new: Value::Null, ..change } } else { change }
 }
 
 /// Objects key by key, lists of objects of one length place by place, everything else as a whole.
@@ -149,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_named_with_both_values() {
+    fn what_differs_is_named_with_both_values_unless_they_may_be_secrets() {
         let (held, _) = planned(&fleet(), &spec(&[("web", web("1", 80))]), false);
         let mode = ServiceMode::Replicated { replicas: Some(3) };
         let wanted = ServiceSpec { user: Some("app".into()), mode, ..web("2", 8080) };
@@ -158,7 +166,7 @@ mod tests {
             changes[0].fields.iter().map(|change| (change.field.as_str(), &change.old, &change.new)).collect();
         let expected = [
             ("scale", &json!(1), &json!(3)),
-            ("environment.TAG", &json!("1"), &json!("2")),
+            ("environment.TAG", &Value::Null, &Value::Null),
             ("ports[0].published", &json!(80), &json!(8080)),
             ("user", &Value::Null, &json!("app")),
         ];

@@ -9,7 +9,13 @@ use crate::state::{Node, Service, State};
 ///
 /// A container keeps the one it was placed with: an engine that comes or goes moves nothing.
 pub fn of(state: &State, service: &Service) -> RuntimeKind {
-    needed(&service.spec).or_else(|| held(state, service)).unwrap_or_else(|| offered(state))
+    let offered = || if awaits_engine(&service.spec) { RuntimeKind::Docker } else { offered(state) };
+    needed(&service.spec).or_else(|| held(state, service)).unwrap_or_else(offered)
+}
+
+/// Its image has mounts: accepted while a host with an engine was there or could still come, it waits for one.
+pub fn awaits_engine(spec: &ServiceSpec) -> bool {
+    spec.runtime.is_none() && spec.image.is_some() && !spec.engine.mounts.is_empty()
 }
 
 /// The same for a spec that no service has yet.

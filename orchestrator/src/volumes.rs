@@ -3,7 +3,10 @@
 //! The data of a `local` volume is on one host. Who mounts it first decides which, and from then on whoever mounts it
 //! runs there and nowhere else: while that host is away they wait, they never begin with an empty volume of the same name
 //! somewhere else. Containers that run once per host have a volume per host. Data that a network or another driver
-//! brings to any host holds nobody, nor does an external volume: whether it is there, the engine of the host says.
+//! brings to any host holds nobody. An external volume holds them where one of the fleet has this name and a host;
+//! whether one of another origin is there, the engine of the host says.
+
+pub mod options;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +17,7 @@ use remuda_api::spec::{ServiceSpec, VolumeSpec};
 
 use crate::place::Pin;
 use crate::state::{Container, Service, State, Volume};
-
-/// The driver of a volume that names none.
-pub const LOCAL: &str = "local";
-/// What the `type` option of a `local` volume says when its data is not on the host.
-const NETWORK_FILE_SYSTEMS: [&str; 6] = ["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs"];
+use options::{LOCAL, Place};
 
 /// What the engine knows it by.
 pub fn full_name(stack: &str, key: &str, spec: &VolumeSpec) -> String {
@@ -27,9 +26,7 @@ pub fn full_name(stack: &str, key: &str, spec: &VolumeSpec) -> String {
 
 /// Its data is on the host that made it.
 fn is_on_one_host(spec: &VolumeSpec) -> bool {
-    let is_remote = |kind: &String| NETWORK_FILE_SYSTEMS.contains(&kind.to_ascii_lowercase().as_str());
-    let is_local = spec.driver.as_deref().is_none_or(|driver| driver == LOCAL);
-    is_local && !spec.external && !spec.driver_options.get("type").is_some_and(is_remote)
+    !spec.external && matches!(options::place(spec), Place::Own | Place::Memory | Place::Host)
 }
 
 /// Keys of the volumes that a spec mounts by name.
@@ -65,16 +62,35 @@ pub fn told(state: &State, service: &Service) -> Vec<Mount> {
     service.spec.engine.mounts.iter().map(one).collect()
 }
 
-/// Remembers the volumes that services of a stack mount.
+/// Remembers the volumes that services of a stack mount, and that those of containers in place are there.
 pub fn declare(state: &mut State, stack: &str) {
     let services: Vec<Arc<Service>> = state.services_of(stack).filter(|service| !service.removing).cloned().collect();
-    for (name, spec) in services.iter().flat_map(|service| mounted(state, service)).collect::<Vec<_>>() {
-        state.volumes.entry(name.clone()).or_insert_with(|| {
-            let stack = if spec.external { String::new() } else { stack.to_owned() };
-            let driver = spec.driver.unwrap_or_else(|| LOCAL.into());
-            Arc::new(Volume { name, stack, driver, is_external: spec.external, ..Volume::default() })
-        });
+    for service in &services {
+        for (name, spec) in mounted(state, service) {
+            remember(state, stack, name, &spec);
+        }
+        let current = state.containers_of(service.id).filter(|c| c.spec_revision == service.spec_revision);
+        let hosts: Vec<u32> = current.filter(|c| c.is_wanted() && c.node_id != 0).map(|c| c.node_id).collect();
+        hosts.into_iter().for_each(|node_id| settle(state, service, node_id));
     }
+}
+
+/// The record of a volume that `stack` mounts; one that was only mentioned before becomes that of who declares it.
+fn remember<'a>(state: &'a mut State, stack: &str, name: String, spec: &VolumeSpec) -> &'a mut Arc<Volume> {
+    let mentioned = || Arc::new(Volume { name: name.clone(), is_external: true, ..Volume::default() });
+    let held = state.volumes.entry(name.clone()).or_insert_with(mentioned);
+    let driver = spec.driver.clone().unwrap_or_else(|| LOCAL.into());
+    if held.driver.is_empty() || (held.is_external && !spec.external) {
+        let volume = Arc::make_mut(held);
+        volume.stack = if spec.external { String::new() } else { stack.to_owned() };
+        (volume.driver, volume.is_external) = (driver, spec.external);
+        // Where others found it, it was there before: nothing of ours.
+        volume.copies.clear();
+    }
+    if let Some(path) = options::host_path(spec).filter(|path| held.host_path != *path) {
+        Arc::make_mut(held).host_path = path.to_owned();
+    }
+    held
 }
 
 /// The host that a service's containers must run on for their data. Errors when volumes of it are on several hosts.
@@ -83,7 +99,8 @@ pub fn pin(state: &State, service: &Service) -> Result<Option<Pin>, String> {
         return Ok(None);
     }
     let mut found: Option<Pin> = None;
-    for (name, _) in mounted(state, service).into_iter().filter(|(_, spec)| is_on_one_host(spec)) {
+    let is_somewhere = |spec: &VolumeSpec| spec.external || is_on_one_host(spec);
+    for (name, _) in mounted(state, service).into_iter().filter(|(_, spec)| is_somewhere(spec)) {
         let Some(volume) = state.volumes.get(&name).filter(|volume| volume.node_id != 0) else { continue };
         match &found {
             Some(other) if other.node_id != volume.node_id => {
@@ -101,19 +118,21 @@ pub fn pin(state: &State, service: &Service) -> Result<Option<Pin>, String> {
 pub fn settle(state: &mut State, service: &Service, node_id: u32) {
     let host = state.nodes.get(&node_id).map(|node| node.name.clone()).unwrap_or_default();
     for (name, spec) in mounted(state, service) {
-        let Some(held) = state.volumes.get_mut(&name) else { continue };
+        // Somebody may have removed it and its record since it was declared.
+        let held = remember(state, &service.stack, name, &spec);
         let decides = !service.is_global() && is_on_one_host(&spec);
+        let is_anothers = spec.external && !held.is_external;
         if decides && held.node_id == 0 {
             let volume = Arc::make_mut(held);
             (volume.node_id, volume.host) = (node_id, host.clone());
-        } else if !decides && !held.copies.contains(&node_id) {
+        } else if !decides && !is_anothers && !held.copies.contains(&node_id) {
             Arc::make_mut(held).copies.insert(node_id);
         }
     }
 }
 
-/// Volumes without data that nobody mounts are forgotten, hosts that left have no copies, and one that joined again under
-/// its name has its data back.
+/// Volumes without data that nobody mounts are forgotten, and hosts that left have no copies. A host that joins under the
+/// name of one that left may be another machine: what was there stays given up or missed until an operator decides.
 pub fn follow_hosts(state: &mut State) {
     let State { volumes, nodes, services, stacks, .. } = state;
     let of_stack = |service: &Service, key: &str| stacks.get(&service.stack).and_then(|s| s.volumes.get(key)).cloned();
@@ -127,12 +146,6 @@ pub fn follow_hosts(state: &mut State) {
     for held in volumes.values_mut() {
         if held.copies.iter().any(|id| !nodes.contains_key(id)) {
             Arc::make_mut(held).copies.retain(|id| nodes.contains_key(id));
-        }
-        if held.node_id != 0
-            && !nodes.contains_key(&held.node_id)
-            && let Some(node) = nodes.values().find(|node| node.name == held.host)
-        {
-            Arc::make_mut(held).node_id = node.id;
         }
     }
     volumes.retain(|name, held| held.node_id != 0 || !held.copies.is_empty() || used.contains(name));
@@ -169,7 +182,12 @@ mod tests {
     fn data_that_a_network_brings_holds_nobody() {
         assert!(is_on_one_host(&spec(None, &[])));
         assert!(is_on_one_host(&spec(Some("local"), &[("type", "tmpfs")])));
-        assert!(!is_on_one_host(&spec(Some("local"), &[("type", "nfs"), ("o", "addr=192.0.2.1")])));
+        assert!(!is_on_one_host(&spec(
+            Some("local"),
+            &[("type", "nfs"), ("o", "addr=192.0.2.1"), ("device", ":/data")]
+        )));
+        let bind = [("type", "nfs"), ("o", "bind"), ("device", "nas:/data")];
+        assert!(is_on_one_host(&spec(None, &bind)), "a bind is of the host whatever its type says");
         assert!(!is_on_one_host(&spec(Some("rancher-nfs"), &[])));
         assert!(!is_on_one_host(&VolumeSpec { external: true, ..VolumeSpec::default() }));
     }

@@ -51,15 +51,22 @@ impl Ask {
     }
 }
 
-/// One service after the other; then all are followed.
+/// One service after the other, each whether or not others could be asked; then all that could are followed.
 pub async fn run(args: Args, ask: Ask, client: &Client) -> Outcome {
     let services: Vec<Service> = client.get(&["services"]).await?;
     let chosen = chosen(&args.names, &services)?;
-    let mut goals = Vec::new();
+    let meant = chosen.len();
+    let (mut goals, mut failed) = (Vec::new(), Vec::new());
     for (stack, service) in chosen {
         let path = ["services", &stack, &service, ask.word()];
         let empty = serde_json::Map::new();
-        let applied: StackApplied = client.send(Method::POST, &path, &empty).await.map_err(Refusal::into_failure)?;
+        let applied: StackApplied = match client.send(Method::POST, &path, &empty).await {
+            Ok(applied) => applied,
+            Err(refusal) => {
+                failed.push((format!("{stack}/{service}"), refusal.into_failure()));
+                continue;
+            }
+        };
         match applied.changes.as_slice() {
             [] => out(&format!("{stack}/{service}: no changes\n"))?,
             changes => out(&changes.iter().map(|line| format!("{stack}/{line}\n")).collect::<String>())?,
@@ -74,10 +81,33 @@ pub async fn run(args: Args, ask: Ask, client: &Client) -> Outcome {
             done: format!("{stack}/{service} {}", ask.done()),
         });
     }
-    if args.detach {
-        return Ok(ExitCode::SUCCESS);
+    if args.detach || goals.is_empty() {
+        return all_of(failed, meant, ask).map(|()| ExitCode::SUCCESS);
     }
-    converge(client, &goals).await
+    let outcome = converge(client, &goals).await;
+    match all_of(failed, meant, ask) {
+        Ok(()) => outcome,
+        Err(failure) => {
+            // Two things went wrong: the first to be said is what became of those that were changed.
+            if let Err(other) = outcome {
+                other.report();
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Which services could not be asked, and why; where one was meant, it speaks for itself.
+fn all_of(mut failed: Vec<(String, Failure)>, meant: usize, ask: Ask) -> Result<(), Failure> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    if meant == 1 {
+        return Err(failed.remove(0).1);
+    }
+    let names: Vec<&str> = failed.iter().map(|(service, _)| service.as_str()).collect();
+    let lines: Vec<String> = failed.iter().map(|(service, failure)| format!("{service}: {failure}")).collect();
+    Err(Failure::new(format!("cannot {} {}", ask.word(), names.join(", "))).details(lines))
 }
 
 /// Each service once, in the order typed; a stack means all of its services.
@@ -131,5 +161,15 @@ mod tests {
         assert_eq!(found, [pair("shop", "db"), pair("shop", "web")]);
         assert_eq!(chosen(&["shop_db".to_owned()], &services).unwrap(), chosen(&typed[..1], &services).unwrap());
         assert!(chosen(&["shop/none".to_owned()], &services).is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_asked_is_named_and_one_alone_speaks_for_itself() {
+        let refused = |name: &str| (name.to_owned(), Failure::new("is being removed"));
+        assert!(all_of(Vec::new(), 2, Ask::Stop).is_ok());
+        let alone = all_of(vec![refused("shop/web")], 1, Ask::Stop).unwrap_err();
+        assert_eq!(alone.to_string(), "is being removed");
+        let one = all_of(vec![refused("shop/web")], 2, Ask::Stop).unwrap_err();
+        assert_eq!(one.to_string(), "cannot stop shop/web; shop/web: is being removed");
     }
 }

@@ -1,8 +1,9 @@
 //! Services without containers: a balancer's rules lead to services that exist, each of its ports one way; an external
 //! service leads somewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use remuda_api::names;
 use remuda_api::spec::{
@@ -11,7 +12,7 @@ use remuda_api::spec::{
 
 use super::service::At;
 use super::{Faults, shown};
-use crate::state::State;
+use crate::state::{Service, State};
 
 /// A bound on what one service can make every host hold.
 const RULES_MAX: usize = 1_000;
@@ -32,6 +33,29 @@ pub(super) fn check(state: &State, spec: &StackSpec, prune: bool, faults: &mut F
         }
         if let Some(leads) = &service.external {
             external(leads, service, &at, faults);
+        }
+    }
+    led_to(&known, faults);
+}
+
+/// Targets of balancers that stay as they are, which this change would put out of their reach.
+fn led_to(known: &Known, faults: &mut Faults) {
+    let Known { state, spec, prune } = known;
+    let stays = |lb: &&Arc<Service>| {
+        let is_own = lb.stack == spec.name;
+        !lb.removing && !(is_own && (*prune || spec.services.contains_key(&lb.name)))
+    };
+    for lb in state.services.values().filter(stays) {
+        let rules = lb.spec.balancer.iter().flat_map(|balancer| &balancer.rules);
+        let rules = rules.filter(|rule| rule.stack.as_deref().unwrap_or(&lb.stack) == spec.name);
+        let targets: BTreeSet<&String> = rules.map(|rule| &rule.service).collect();
+        for (name, target) in targets.into_iter().filter_map(|name| Some((name, spec.services.get(name)?))) {
+            let was_led_to = state.service(&spec.name, name).is_none_or(|held| leads_to(&held.spec).is_ok());
+            if let (true, Err(why)) = (was_led_to, leads_to(target)) {
+                let lb = lb.path();
+                let why = format!("balancer `{lb}` leads to it, and {why}; take it out of that balancer first");
+                faults.add(format!("services.{}", shown(name)), why);
+            }
         }
     }
 }

@@ -4,12 +4,15 @@
 //! named volumes, namespaced sysctls, fewer capabilities) is not on the list. A program of the host (runtime `process`)
 //! has its files anyway: that is on the list too, but is no surprise to whoever wrote the service.
 
+use std::sync::Arc;
+
 use remuda_api::engine::{EngineSpec, Mount};
 use remuda_api::spec::{NetworkMode, RuntimeKind, ServiceSpec, StackSpec, VolumeSpec};
 
 use super::shown;
-use crate::runtime;
-use crate::state::State;
+use crate::state::{Stack, State};
+use crate::volumes::options::Place;
+use crate::{runtime, volumes};
 
 /// Capabilities a container has unless it says otherwise (docker's list).
 const USUAL_CAPABILITIES: [&str; 14] = [
@@ -32,6 +35,10 @@ const USUAL_CAPABILITIES: [&str; 14] = [
 const NAMESPACED_SYSCTLS: [&str; 5] = ["net.", "kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."];
 /// Sockets of engines: who can talk to one can start anything.
 const ENGINE_SOCKETS: [&str; 4] = ["docker.sock", "containerd.sock", "podman.sock", "crio.sock"];
+/// OCI runtimes every engine has; empty = its default.
+const USUAL_RUNTIMES: [&str; 3] = ["", "runc", "io.containerd.runc.v2"];
+/// Log drivers that keep lines on the host and limit themselves; empty = json-file.
+const USUAL_LOG_DRIVERS: [&str; 5] = ["", "json-file", "local", "none", "journald"];
 const ROOT: &str = "who controls it is root on its host";
 
 /// One use of power over a host.
@@ -51,7 +58,7 @@ pub fn of(state: &State, name: &str, service: &ServiceSpec, stack: &StackSpec) -
     if service.balancer.is_some() || service.external.is_some() {
         return Vec::new();
     }
-    if runtime::of_spec(state, service) == RuntimeKind::Process {
+    if runtime::of_spec(state, service) == RuntimeKind::Process || runs_as_program(state, &stack.name, name) {
         let words = "runs as a program of its host, with its files (runtime process)";
         found.list.push(Privilege { field: found.at("runtime"), words: words.into(), is_notable: false });
     }
@@ -62,12 +69,19 @@ pub fn of(state: &State, name: &str, service: &ServiceSpec, stack: &StackSpec) -
         );
     }
     for (index, mount) in service.engine.mounts.iter().enumerate() {
-        if let Some(words) = of_mount(mount, stack) {
+        if let Some(words) = of_mount(state, mount, stack) {
             found.add(&format!("engine.mounts[{index}]"), words);
         }
     }
     of_engine(&service.engine, &mut found);
     found.list
+}
+
+/// A container of it is a program of its host, whatever the next ones will be: it takes new health commands while it
+/// lives, and runs them as its host's root.
+fn runs_as_program(state: &State, stack: &str, name: &str) -> bool {
+    let mut containers = state.service(stack, name).into_iter().flat_map(|held| state.containers_of(held.id));
+    containers.any(|container| container.node_id != 0 && container.runtime == RuntimeKind::Process)
 }
 
 struct Found {
@@ -85,28 +99,44 @@ impl Found {
     }
 }
 
-fn of_mount(mount: &Mount, stack: &StackSpec) -> Option<String> {
+fn of_mount(state: &State, mount: &Mount, stack: &StackSpec) -> Option<String> {
     match mount.kind.as_str() {
         "bind" => Some(of_path(&mount.source, mount.read_only)),
         "volume" => {
-            let device = host_path(stack.volumes.get(&mount.source)?)?;
-            Some(format!("{} (volume {})", of_path(device, mount.read_only), shown(&mount.source)))
+            let device = host_path(state, &mount.source, stack.volumes.get(&mount.source)?, &stack.name)?;
+            Some(format!("{} (volume {})", of_path(&device, mount.read_only), shown(&mount.source)))
         }
         _ => None,
     }
 }
 
-/// File systems of other machines, and memory: what a `local` volume of these types leads to is nothing of the host.
-const TYPES_ELSEWHERE: [&str; 4] = ["nfs", "nfs4", "cifs", "tmpfs"];
+/// Uses in the volumes that `stack` declares, mounted or not: a service that it does not name may mount them.
+pub fn of_volumes(state: &State, stack: &StackSpec) -> Vec<Privilege> {
+    let one = |(key, volume): (&String, &VolumeSpec)| {
+        let words = match volumes::options::place(volume) {
+            Place::Driver => Some("is made by a driver of its host, which may mount anything there".to_owned()),
+            _ => host_path(state, key, volume, &stack.name).map(|path| of_path(&path, false)),
+        };
+        Some(Privilege { field: format!("volumes.{}", shown(key)), words: words?, is_notable: false })
+    };
+    stack.volumes.iter().filter_map(one).collect()
+}
 
-/// What a `local` volume with options leads to, unless that is surely nothing of the host: its options are those of
-/// mount(8), which takes `//etc`, `proc` and `lowerdir=/etc` as well as `/etc`.
-fn host_path(volume: &VolumeSpec) -> Option<&str> {
-    let option = |key: &str| volume.driver_options.get(key).map(String::as_str).filter(|value| !value.is_empty());
-    let is_elsewhere = option("type").is_some_and(|kind| TYPES_ELSEWHERE.contains(&kind));
-    let is_plain = ["type", "device", "o"].into_iter().all(|key| option(key).is_none());
-    let is_local = volume.driver.as_deref().is_none_or(|driver| driver == "local");
-    (is_local && !is_elsewhere && !is_plain).then(|| option("device").or(option("o")).unwrap_or("a file system"))
+/// What of its host a volume leads to: by its options, or by those it was made with, which the engine keeps.
+fn host_path(state: &State, key: &str, volume: &VolumeSpec, stack: &str) -> Option<String> {
+    if let Some(path) = volumes::options::host_path(volume) {
+        return Some(path.to_owned());
+    }
+    let name = volumes::full_name(stack, key, volume);
+    let made = state.volumes.get(&name).map(|held| held.host_path.clone()).filter(|path| !path.is_empty());
+    let declared = || {
+        let of_stack = |held: &Arc<Stack>| {
+            let twins = held.volumes.iter().filter(|(key, twin)| volumes::full_name(&held.name, key, twin) == name);
+            twins.filter_map(|(_, twin)| volumes::options::host_path(twin)).map(str::to_owned).next()
+        };
+        state.stacks.values().find_map(of_stack)
+    };
+    made.or_else(declared)
 }
 
 fn of_path(path: &str, is_read_only: bool) -> String {
@@ -163,6 +193,41 @@ fn of_engine(engine: &EngineSpec, found: &mut Found) {
         found
             .add("engine.cgroup_parent", format!("runs in control group {} of its host", shown(&engine.cgroup_parent)));
     }
+    of_engine_parts(engine, found);
+}
+
+/// What is asked of parts of the host's engine, and of its kernel when memory runs out.
+fn of_engine_parts(engine: &EngineSpec, found: &mut Found) {
+    if !USUAL_RUNTIMES.contains(&engine.oci_runtime.as_str()) {
+        let words = format!("is run by {}, whatever that is on its host", shown(&engine.oci_runtime));
+        found.add("engine.oci_runtime", words);
+    }
+    if !USUAL_LOG_DRIVERS.contains(&engine.log_driver.as_str()) {
+        let words = format!("logs through driver {} of its host, to where its options say", shown(&engine.log_driver));
+        found.add("engine.log_driver", words);
+    }
+    for (index, _) in engine.log_options.iter().enumerate().filter(|(_, option)| names_socket(option)) {
+        found.add(&format!("engine.log_options[{index}]"), "logs to a file or socket of its host");
+    }
+    if engine.oom_score_adj < 0 {
+        found.add("engine.oom_score_adj", "outlives programs of its host when memory runs out");
+    }
+    if engine.oom_kill_disable {
+        found.add("engine.oom_kill_disable", "is not ended when it uses up the memory of its host");
+    }
+    // A size is a limit; what else there is, is told to the storage of the host.
+    let others = engine.storage_options.iter().enumerate().filter(|(_, option)| !option.starts_with("size="));
+    for (index, option) in others {
+        let words =
+            format!("sets option {} of its host's storage", shown(option.split('=').next().unwrap_or_default()));
+        found.add(&format!("engine.storage_options[{index}]"), words);
+    }
+}
+
+/// `syslog-address=unix:///run/x`, `path=/run/x`.
+fn names_socket(option: &str) -> bool {
+    let value = option.split_once('=').map_or(option, |(_, value)| value).trim().to_ascii_lowercase();
+    value.starts_with('/') || value.starts_with("unix:") || value.contains("://")
 }
 
 /// `no-new-privileges` is the one that takes power away; profiles may say anything.
@@ -177,6 +242,7 @@ mod tests {
     use remuda_api::engine::Device;
 
     use super::*;
+    use crate::state::{Container, Service, Volume};
 
     fn found(service: &ServiceSpec) -> Vec<(String, String)> {
         let options = BTreeMap::from([("type", "none"), ("o", "bind"), ("device", "/etc")]);
@@ -188,23 +254,6 @@ mod tests {
         let stack = StackSpec { volumes, ..StackSpec::default() };
         let of = of(&State::default(), "web", service, &stack);
         of.into_iter().map(|privilege| (privilege.field, privilege.words)).collect()
-    }
-
-    #[test]
-    fn options_of_a_local_volume_are_power_over_the_host_unless_they_lead_elsewhere() {
-        let leads_to = |options: &[(&str, &str)]| {
-            let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            host_path(&VolumeSpec { driver_options: options, ..VolumeSpec::default() }).map(str::to_owned)
-        };
-        let bind = |device| leads_to(&[("type", "none"), ("o", "bind"), ("device", device)]);
-        assert_eq!(["/etc", "//", ".", "etc"].map(bind), ["/etc", "//", ".", "etc"].map(|path| Some(path.to_owned())));
-        assert_eq!(leads_to(&[("type", "proc"), ("device", "proc")]).as_deref(), Some("proc"));
-        let overlay = leads_to(&[("type", "overlay"), ("device", "overlay"), ("o", "lowerdir=/etc:/root")]);
-        assert_eq!(overlay.as_deref(), Some("overlay"));
-        assert_eq!(leads_to(&[("o", "bind")]).as_deref(), Some("bind"));
-        assert_eq!(leads_to(&[]), None);
-        assert_eq!(leads_to(&[("type", "nfs"), ("o", "addr=10.0.0.9,rw"), ("device", ":/data")]), None);
-        assert_eq!(leads_to(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=64m")]), None);
     }
 
     fn image(engine: EngineSpec) -> ServiceSpec {
@@ -249,6 +298,12 @@ mod tests {
             uts_mode: "host".into(),
             userns_mode: "host".into(),
             cgroup_parent: "/".into(),
+            oci_runtime: "own".into(),
+            log_driver: "syslog".into(),
+            log_options: vec!["tag=x".into(), "syslog-address=unix:///run/x".into()],
+            oom_score_adj: -1,
+            oom_kill_disable: true,
+            storage_options: vec!["size=1g".into(), "dm.fs=xfs".into()],
             ..EngineSpec::default()
         };
         let service = ServiceSpec { network_mode: NetworkMode::Host, ..image(engine) };
@@ -271,6 +326,12 @@ mod tests {
             "engine.security_opt[0]",
             "engine.sysctls[0]",
             "engine.cgroup_parent",
+            "engine.oci_runtime",
+            "engine.log_driver",
+            "engine.log_options[1]",
+            "engine.oom_score_adj",
+            "engine.oom_kill_disable",
+            "engine.storage_options[1]",
         ];
         assert_eq!(fields, expected);
         assert_eq!(found[1].1, "mounts /var/run/docker.sock: who controls it is root on its host");
@@ -285,5 +346,43 @@ mod tests {
             of.iter().map(|p| (p.field.as_str(), p.is_notable)).collect::<Vec<_>>(),
             [("services.web.runtime", false)]
         );
+    }
+
+    #[test]
+    fn a_service_with_living_programs_of_the_host_is_one_although_its_next_containers_are_none() {
+        let held = Service { id: 7, stack: "s".into(), name: "web".into(), ..Service::default() };
+        let program = Container { service_id: 7, node_id: 1, runtime: RuntimeKind::Process, ..Container::default() };
+        let mut state = State::default();
+        state.services.insert(7, Arc::new(held));
+        let fields = |state: &State| {
+            let next = ServiceSpec { runtime: Some(RuntimeKind::Docker), ..image(EngineSpec::default()) };
+            let stack = StackSpec { name: "s".into(), ..StackSpec::default() };
+            of(state, "web", &next, &stack).into_iter().map(|found| found.field).collect::<Vec<_>>()
+        };
+        assert!(fields(&state).is_empty());
+        state.containers.insert("s-web-1".into(), Arc::new(program));
+        assert_eq!(fields(&state), ["services.web.runtime"]);
+    }
+
+    #[test]
+    fn a_volume_is_what_it_was_made_as_under_its_full_name() {
+        let mut state = State::default();
+        let made = Volume { name: "keys".into(), host_path: "/etc".into(), ..Volume::default() };
+        state.volumes.insert("keys".into(), Arc::new(made));
+        let by_name = |name: &str| VolumeSpec { name: Some(name.into()), ..VolumeSpec::default() };
+        let plugin = VolumeSpec { driver: Some("sshfs".into()), ..VolumeSpec::default() };
+        let volumes = [
+            ("sly", by_name("keys")),
+            ("found", VolumeSpec { external: true, ..by_name("keys") }),
+            ("plain", by_name("other")),
+            ("plugin", plugin),
+        ];
+        let volumes = volumes.into_iter().map(|(key, volume)| (key.to_owned(), volume)).collect();
+        let stack = StackSpec { name: "s".into(), volumes, ..StackSpec::default() };
+        let fields: Vec<String> = of_volumes(&state, &stack).into_iter().map(|found| found.field).collect();
+        assert_eq!(fields, ["volumes.found", "volumes.plugin", "volumes.sly"]);
+        let service = image(EngineSpec { mounts: vec![mount("volume", "sly", true)], ..EngineSpec::default() });
+        let words = of(&state, "web", &service, &stack).remove(0).words;
+        assert_eq!(words, "mounts /etc of its host: it can read what is there (volume sly)");
     }
 }

@@ -28,7 +28,10 @@ pub(super) fn check(state: &State, name: &str, service: &ServiceSpec, faults: &m
                 let why = "runtime `process` runs files of the host and needs `command:` or `entrypoint:` (an image is only recorded)";
                 faults.add(at("command"), why);
             }
-            without_engine(service, &at, faults);
+            // Hosts that are still to join may have an engine: until one has, nothing of it is placed.
+            if !state.nodes.is_empty() || !runtime::awaits_engine(service) {
+                without_engine(service, &at, faults);
+            }
         }
     }
 }
@@ -69,4 +72,38 @@ fn engine_fields(spec: &EngineSpec) -> Vec<String> {
     };
     let unset = fields(&EngineSpec::default());
     fields(spec).into_iter().filter(|(name, value)| unset.get(name) != Some(value)).map(|(name, _)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use remuda_api::engine::Mount;
+
+    use super::*;
+    use crate::state::{Node, Service};
+
+    #[test]
+    fn an_image_with_mounts_is_refused_where_hosts_have_no_engine_and_waits_where_no_host_has_joined() {
+        let mount = Mount { kind: "tmpfs".into(), target: "/x".into(), ..Mount::default() };
+        let spec = ServiceSpec {
+            image: Some("nginx".into()),
+            command: Some(vec!["nginx".into()]),
+            engine: EngineSpec { mounts: vec![mount], ..EngineSpec::default() },
+            ..ServiceSpec::default()
+        };
+        let fields = |state: &State, spec: &ServiceSpec| {
+            let mut faults = Faults::default();
+            check(state, "web", spec, &mut faults);
+            faults.list.into_iter().map(|fault| fault.field).collect::<Vec<_>>()
+        };
+        let mut state = State::default();
+        assert_eq!(fields(&state, &spec), [""; 0]);
+        let asked = ServiceSpec { runtime: Some(RuntimeKind::Process), ..spec.clone() };
+        assert_eq!(fields(&state, &asked), ["services.web.engine.mounts"]);
+        state.nodes.insert(1, Arc::new(Node { id: 1, ..Node::default() }));
+        assert_eq!(fields(&state, &spec), ["services.web.engine.mounts"]);
+        let service = Service { spec, ..Service::default() };
+        assert_eq!(runtime::of(&state, &service), RuntimeKind::Docker, "never begun without its mounts");
+    }
 }

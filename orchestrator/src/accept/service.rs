@@ -5,7 +5,7 @@ use remuda_api::spec::{
     Constraint, EndpointMode, NetworkMode, REPLICAS_MAX, Resources, ServiceMode, ServiceSpec, StackSpec,
 };
 
-use super::{Faults, health, shown, too_many};
+use super::{Faults, engine, health, shown, too_many};
 use crate::publish::DEFAULT_NETWORK;
 
 /// A reservation above these fits no machine; larger numbers are mistakes of unit.
@@ -31,6 +31,7 @@ pub(super) fn check(name: &str, service: &ServiceSpec, stack: &StackSpec, faults
     networks(service, stack, &at, faults);
     resources(&service.resources, &at, faults);
     health::check(service, &at, faults);
+    engine::check(&service.engine, &at, faults);
     for (index, rule) in service.constraints.iter().enumerate() {
         constraint(rule, &at(&format!("constraints[{index}]")), faults);
     }

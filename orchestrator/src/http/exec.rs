@@ -60,7 +60,7 @@ fn has_power(state: &state::State, name: &str) -> bool {
     let Some(container) = state.containers.get(name) else { return false };
     let service = state.services.get(&container.service_id);
     let volumes = state.stacks.get(&container.stack).map(|stack| stack.volumes.clone()).unwrap_or_default();
-    let stack = StackSpec { volumes, ..StackSpec::default() };
+    let stack = StackSpec { name: container.stack.clone(), volumes, ..StackSpec::default() };
     let is_free =
         |service: &Arc<state::Service>| privileges::of(state, &service.name, &service.spec, &stack).is_empty();
     container.runtime == RuntimeKind::Process || !service.is_some_and(is_free)

@@ -84,7 +84,7 @@ fn declare_stack(
 ) -> Result<declare::Declared, Refusal> {
     let mut faults = accept::stack(state, name, &wish.spec, wish.prune);
     if !caller.host_access {
-        faults.extend(accept::without_host_access(state, &wish.spec));
+        faults.extend(accept::without_host_access(state, &wish.spec, wish.prune));
     }
     if !faults.is_empty() {
         return Err(Refusal::invalid(faults));

@@ -27,7 +27,7 @@ fn about_data(wish: &Wish, data: &Pin, asked: &[(&Candidate, &Lack)]) -> String 
     let place = format!("volume {} is on {}", data.volume, data.host);
     match asked.first() {
         None => format!(
-            "{place}, which left the fleet: let it join again under its name, or give the data up with `remuda volume rm {}`",
+            "{place}, which left the fleet; a host of its name may be a new machine: give the volume up with `remuda volume rm {}`",
             data.volume
         ),
         Some((_, Lack::NotReady(state))) => format!("{place}, which is {state}"),

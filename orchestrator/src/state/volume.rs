@@ -17,8 +17,11 @@ pub struct Volume {
     pub is_external: bool,
     /// Who mounts it runs on this host, because its data is there; 0 = on none yet, or it may be anywhere.
     pub node_id: u32,
-    /// Name of that host: what is said of it when it has left the fleet, and how it is known should it join again.
+    /// Name of that host: what is said of it when it has left the fleet.
     pub host: String,
     /// Hosts with data of it of their own: those of containers that run once per host, or that may run anywhere.
     pub copies: BTreeSet<u32>,
+    /// What of its host its options lead to; the engine keeps those it was made with, so it stays when they change.
+    /// Empty = nothing.
+    pub host_path: String,
 }

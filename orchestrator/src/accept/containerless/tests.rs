@@ -146,3 +146,24 @@ fn who_waits_for_a_balancer_to_be_healthy_is_not_behind_it() {
     let endless = of(DependsOn::ServiceCompletedSuccessfully);
     assert!(endless[0].message.starts_with("has no containers that could complete"), "{endless:?}");
 }
+
+#[test]
+fn a_target_of_a_balancer_that_stays_is_not_put_out_of_its_reach() {
+    let to_api = BalancerRule { stack: Some("other".into()), ..rule(80, 8080, "api") };
+    let lb = Service { id: 10, stack: "s".into(), name: "lb".into(), spec: leading(&[to_api]), ..Service::default() };
+    let mut state = fleet();
+    state.services.insert(10, Arc::new(lb));
+    let fields = |state: &State, api: ServiceSpec| {
+        let services = BTreeMap::from([("api".to_owned(), api)]);
+        let spec = StackSpec { name: "other".into(), services, ..StackSpec::default() };
+        let faults = accept::stack(state, "other", &spec, false);
+        faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>()
+    };
+    let outside = to(ExternalSpec { addresses: vec!["192.0.2.7".into()], ..ExternalSpec::default() });
+    let alone = ServiceSpec { network_mode: NetworkMode::None, ..web() };
+    assert_eq!(fields(&state, alone.clone()), ["services.api"]);
+    assert_eq!(fields(&state, outside), ["services.api"]);
+    assert_eq!(fields(&state, web()), [""; 0]);
+    state.services.remove(&10);
+    assert_eq!(fields(&state, alone), [""; 0]);
+}

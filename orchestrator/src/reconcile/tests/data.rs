@@ -58,10 +58,48 @@ fn when_the_host_of_a_volume_dies_its_container_waits_and_gets_no_empty_volume_e
     state.live.remove(&home);
     settle(&mut state);
     assert!(state.containers["s-db-1"].pending_reason.contains("which left the fleet"));
+    // Under its name, which a freshly installed machine may have too: nothing begins there by itself.
     add_host(&mut state, name[1..].parse().expect("hN"));
     settle(&mut state);
+    let why = &state.containers["s-db-1"].pending_reason;
+    assert!(why.ends_with("give the volume up with `remuda volume rm s_data`"), "{why}");
+    // Given up: it begins anew, and has a host again from then on.
+    state.volumes.remove("s_data");
+    settle(&mut state);
+    let (at, home) = (state.containers["s-db-1"].node_id, state.volumes["s_data"].node_id);
+    assert!(at != 0 && at == home, "{at} {home}");
+}
+
+#[test]
+fn an_external_volume_holds_its_consumer_where_its_owner_has_the_data() {
+    let mut state = fleet();
+    (1..4).for_each(|n| add_host(&mut state, n));
+    let external = VolumeSpec { name: Some("s_data".into()), external: true, ..VolumeSpec::default() };
+    let mount = Mount { kind: "volume".into(), source: "found".into(), target: "/data".into(), ..Mount::default() };
+    let engine = EngineSpec { mounts: vec![mount], ..EngineSpec::default() };
+    let reader = StackSpec {
+        name: "t".into(),
+        services: BTreeMap::from([("reader".to_owned(), ServiceSpec { engine, ..service(3, 0, None) })]),
+        volumes: BTreeMap::from([("found".to_owned(), external)]),
+        ..StackSpec::default()
+    };
+    // Mentioned before its owner declares it.
+    declare::stack(&mut state, &StackSpec { services: BTreeMap::new(), ..reader.clone() }, false).expect("room");
+    declare::stack(&mut state, &reader, false).expect("room");
+    assert!(state.volumes["s_data"].is_external);
+    declare_with_volume(&mut state, "db", service(1, 0, None));
+    assert_eq!((state.volumes["s_data"].is_external, state.volumes["s_data"].stack.as_str()), (false, "s"));
+    settle(&mut state);
     let home = state.volumes["s_data"].node_id;
-    assert_eq!((state.nodes[&home].name.clone(), state.containers["s-db-1"].node_id), (name, home));
+    assert!(home != 0);
+    state.revision += 1;
+    declare::remove_stack(&mut state, "t");
+    settle(&mut state);
+    declare::stack(&mut state, &reader, false).expect("room");
+    settle(&mut state);
+    let readers: Vec<u32> = state.containers.values().filter(|c| c.stack == "t").map(|c| c.node_id).collect();
+    assert_eq!(readers, [home; 3]);
+    assert!(state.volumes["s_data"].copies.is_empty());
 }
 
 #[test]
