@@ -7,7 +7,7 @@ use std::time::Duration;
 use remuda_api::resource::{Service, ServiceState, StackApplied};
 use reqwest::Method;
 
-use crate::client::{Client, Refusal};
+use crate::client::Client;
 use crate::converge::{Aim, DEFAULT_TIMEOUT, Goal, converge};
 use crate::failure::{Failure, Outcome};
 use crate::listing::out;
