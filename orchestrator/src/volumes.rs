@@ -70,7 +70,9 @@ pub fn declare(state: &mut State, stack: &str) {
             remember(state, stack, name, &spec);
         }
         let current = state.containers_of(service.id).filter(|c| c.spec_revision == service.spec_revision);
-        let hosts: Vec<u32> = current.filter(|c| c.is_wanted() && c.node_id != 0).map(|c| c.node_id).collect();
+        // A host that is gone has nothing for those that wait for another one.
+        let is_there = |id: u32| state.nodes.contains_key(&id) && !state.is_lost(id);
+        let hosts: Vec<u32> = current.filter(|c| c.is_wanted() && is_there(c.node_id)).map(|c| c.node_id).collect();
         hosts.into_iter().for_each(|node_id| settle(state, service, node_id));
     }
 }

@@ -65,6 +65,8 @@ fn when_the_host_of_a_volume_dies_its_container_waits_and_gets_no_empty_volume_e
     assert!(why.ends_with("give the volume up with `remuda volume rm s_data`"), "{why}");
     // Given up: it begins anew, and has a host again from then on.
     state.volumes.remove("s_data");
+    declare_with_volume(&mut state, "db", service(1, 0, None));
+    assert_eq!(state.volumes["s_data"].node_id, 0, "not where its container was last");
     settle(&mut state);
     let (at, home) = (state.containers["s-db-1"].node_id, state.volumes["s_data"].node_id);
     assert!(at != 0 && at == home, "{at} {home}");
@@ -165,4 +167,15 @@ fn an_image_runs_where_an_engine_is_and_what_runs_already_stays_as_it_is() {
     declare_service(&mut state, "new", ServiceSpec { runtime: Some(Process), ..image });
     settle(&mut state);
     assert_eq!(runtimes(&state, "s-new").into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(), [Process, Process]);
+}
+
+#[test]
+fn a_volume_whose_record_went_while_its_containers_stayed_is_held_where_they_are() {
+    let mut state = fleet();
+    (1..4).for_each(|n| add_host(&mut state, n));
+    declare_with_volume(&mut state, "db", service(1, 0, None));
+    settle(&mut state);
+    let home = state.volumes.remove("s_data").expect("a record").node_id;
+    declare_with_volume(&mut state, "db", service(1, 0, None));
+    assert_eq!(state.volumes["s_data"].node_id, home);
 }
