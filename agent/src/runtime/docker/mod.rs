@@ -2,13 +2,13 @@
 //!
 //! A unit is two containers: its holder, from an image of ours ([`hold_image`]) whose program only pauses, owns the
 //! network namespace from before the first process until after the last; the unit's own joins that. Both bear labels
-//! that say what they were made for ([`labels`]), so that any agent of this node finds them again. Containers without
-//! them are never touched. The engine restarts nothing: that is for the plan.
+//! that say what they were made for ([`labels`]), so that any agent of this fleet's node finds them again. Containers
+//! without them are never touched. The engine restarts nothing: that is for the plan.
 //!
 //! Reading order: [`DockerRuntime`] -> [`engine`] (how it is asked) -> [`watch`] (what is) with [`container`], [`record`]
 //! and [`table`] (how that is known), [`kept`] -> [`work`] (one task per unit): [`create`] with [`body`], [`mounts`],
-//! [`volumes`], [`pull`], [`reference`]; [`end`] -> [`logs`], [`exec`] (over [`wire`], in [`framing`]; [`output`] and
-//! [`processes`] of a command), [`image_health`].
+//! [`volumes`], [`pull`], [`reference`]; [`end`] -> [`logs`] of [`lines`], [`exec`] (over [`wire`], in [`framing`];
+//! [`output`] and [`processes`] of a command), [`image_health`].
 
 mod body;
 mod container;
@@ -21,6 +21,7 @@ mod hold_image;
 mod image_health;
 mod kept;
 mod labels;
+mod lines;
 mod logs;
 mod moment;
 mod mounts;
