@@ -41,6 +41,11 @@ impl Table {
         self.changes.0.subscribe()
     }
 
+    /// Whoever waits looks again, whether anything here changed or not.
+    pub(super) fn note(&self) {
+        self.changes.note();
+    }
+
     /// What an agent before knew; only for names that nothing is known of.
     pub(super) fn remember(&self, records: Vec<Record>) {
         for record in records {

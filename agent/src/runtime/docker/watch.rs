@@ -47,6 +47,8 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             tries = 0;
         }
         shared.engine.lost(&error);
+        // What runs is now said by the kernel, which tells nobody by itself.
+        shared.table.note();
         if shared.engine.is_expected() {
             shared.problems.set(ABOUT, format!("{error}; its containers stay as they are"));
         }
