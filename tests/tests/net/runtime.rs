@@ -148,7 +148,7 @@ async fn a_failed_start_says_why() -> Result<()> {
     let unknown = UnitSpec { user: "nobody-of-that-name".into(), ..spec("c-1", &["true"]) };
     assert_eq!(reason(run(&runtimes, unknown).await), "c-1: user nobody-of-that-name: no such user on this host");
     let docker = UnitSpec { runtime: "docker".into(), ..spec("d-1", &["true"]) };
-    assert!(reason(run(&runtimes, docker).await).contains("docker is not in this release"));
+    assert!(reason(run(&runtimes, docker).await).contains("no container engine runs on this host"));
     let units = runtimes.observe().await;
     assert_eq!(units["a-1"].state, UnitState::Failed { reason: "exec /usr/bin/foo: no such file".into() });
     Ok(())
