@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`DockerRuntime`] -> [`engine`] (how it is asked) -> [`watch`] (what is) with [`container`], [`record`]
 //! and [`table`] (how that is known), [`kept`] -> [`work`] (one task per unit): [`create`] with [`body`], [`mounts`],
-//! [`volumes`], [`pull`], [`reference`]; [`end`] -> [`logs`] of [`lines`], [`exec`] (over [`wire`], in [`framing`];
+//! [`volumes`], [`pull`], [`mod@reference`]; [`end`] -> [`logs`] of [`lines`], [`exec`] (over [`wire`], in [`framing`];
 //! [`output`] and [`processes`] of a command), [`image_health`].
 
 mod body;
