@@ -258,7 +258,7 @@ mod tests {
             let connect = || {
                 std::net::TcpStream::connect_timeout(
                     &format!("{address}:{port}").parse().unwrap(),
-                    Duration::from_millis(500),
+                    Duration::from_secs(5),
                 )
             };
             let reached = if from.is_empty() { connect() } else { crate::netns::inside(from, connect).unwrap() };
