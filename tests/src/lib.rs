@@ -15,4 +15,5 @@ pub mod probe;
 pub mod registry;
 pub mod stack;
 pub mod talk;
+pub mod unit;
 pub mod wire;

@@ -11,7 +11,7 @@ use remuda_agent::observed::{Unit, UnitState};
 use remuda_agent::problems::Problems;
 use remuda_agent::runtime::{DockerOptions, Runtimes, Stream, docker};
 use remuda_tests::engine::{Engine, Options};
-use remuda_tests::image;
+use remuda_tests::{image, unit};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Longer than anything here takes, on a machine that is busy with other things.
@@ -126,31 +126,10 @@ impl Drop for Host {
 /// Of busybox, with these words as its command.
 pub fn spec(name: &str, command: &[&str]) -> UnitSpec {
     UnitSpec {
-        name: name.into(),
-        spec_revision: 1,
         runtime: "docker".into(),
         image: image::BUSYBOX.into(),
-        entrypoint: Vec::new(),
-        command: words(command),
-        environment: vec!["GREETING=hello there".into()],
-        user: String::new(),
-        working_dir: String::new(),
-        hostname: name.into(),
-        network_mode: "managed".into(),
-        ip: None,
-        host_ip: None,
-        dns_ip: [169, 254, 169, 250].into(),
-        dns_search: vec!["shop.default.remuda.internal".into()],
-        limit_cpu_milli: 0,
-        limit_memory_bytes: 0,
-        limit_pids: 0,
-        labels: Vec::new(),
-        stack: "shop".into(),
-        service: "web".into(),
-        engine: Default::default(),
-        stop_signal: String::new(),
         stop_grace_ms: 1000,
-        has_health_command: false,
+        ..unit::spec(name, command)
     }
 }
 

@@ -8,6 +8,7 @@ use remuda_agent::action::{Action, UnitSpec};
 use remuda_agent::observed::{Unit, UnitState};
 use remuda_agent::runtime::{ExecInput, ExecOutput, Runtimes, Stream};
 use remuda_lab::process;
+use remuda_tests::unit::spec;
 use tokio::sync::mpsc;
 
 /// Longer than anything here takes.
@@ -48,36 +49,6 @@ impl Drop for Host {
             }
         }
         let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-fn spec(name: &str, argv: &[&str]) -> UnitSpec {
-    UnitSpec {
-        name: name.into(),
-        spec_revision: 1,
-        runtime: "process".into(),
-        image: String::new(),
-        entrypoint: Vec::new(),
-        command: argv.iter().map(|word| word.to_string()).collect(),
-        environment: vec!["GREETING=hello there".into()],
-        user: String::new(),
-        working_dir: String::new(),
-        hostname: name.into(),
-        network_mode: "managed".into(),
-        ip: None,
-        host_ip: None,
-        dns_ip: [169, 254, 169, 250].into(),
-        dns_search: vec!["shop.default.remuda.internal".into()],
-        limit_cpu_milli: 0,
-        limit_memory_bytes: 0,
-        limit_pids: 0,
-        labels: Vec::new(),
-        stack: "shop".into(),
-        service: "web".into(),
-        engine: Default::default(),
-        stop_signal: String::new(),
-        stop_grace_ms: 10_000,
-        has_health_command: false,
     }
 }
 
